@@ -1,0 +1,55 @@
+# Every target sets up by itself; nothing but Python 3.11+, make and a C compiler is assumed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+JOBS   ?= auto
+STAMP  := $(VENV)/.ready
+
+.PHONY: help setup demo test lint format bench soak lock clean
+
+help:
+	@echo "make setup   everything into $(VENV)"
+	@echo "make demo    three real nodes, faults injected, every acknowledged write checked (under a minute)"
+	@echo "make test    what must hold on every commit (under five minutes)"
+	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make bench   throughput and latency beside etcd, Redis and PySyncObj"
+	@echo "make soak    long campaigns: thousands of seeds, mutants, chaos on real processes"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/comity demo
+
+test: setup
+	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
+
+lint: setup
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+soak: setup
+	$(BIN)/python -m pytest -m soak
+
+lock:
+	$(PYTHON) -m venv .lock-venv
+	.lock-venv/bin/python -m pip install --quiet -e . --group dev
+	.lock-venv/bin/python -m pip freeze --exclude-editable > requirements.lock
+	rm -rf .lock-venv
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis results

@@ -1,0 +1,72 @@
+"""Randomness below the shells: streams that a seed and a label determine."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_WORD = 8
+
+
+class Stream:
+    """Numbers determined by (seed, label): the same in every process and Python version.
+
+    Each block of 64 bytes is blake2b(key=seed, label || counter); words are its 64-bit parts.
+    Not for secrets.
+    """
+
+    __slots__ = ("_block", "_counter", "_label", "_offset", "_seed")
+
+    def __init__(self, seed: int, label: str) -> None:
+        self._seed = (seed % (1 << 128)).to_bytes(16, "big")
+        self._label = label.encode()
+        self._counter = 0
+        self._block = b""
+        self._offset = 0
+
+    def word(self) -> int:
+        """An integer in [0, 2**64)."""
+        if self._offset >= len(self._block):
+            payload = self._label + b"\0" + self._counter.to_bytes(8, "big")
+            self._block = blake2b(payload, key=self._seed, digest_size=64).digest()
+            self._counter += 1
+            self._offset = 0
+        offset = self._offset
+        self._offset = offset + _WORD
+        return int.from_bytes(self._block[offset : offset + _WORD], "big")
+
+    def below(self, bound: int) -> int:
+        """An integer in [0, bound), unbiased; bound is 1 or more."""
+        if bound < 1:
+            raise ValueError(f"bound must be 1 or more, not {bound}")
+        limit = (1 << 64) - (1 << 64) % bound
+        while True:
+            word = self.word()
+            if word < limit:
+                return word % bound
+
+    def between(self, low: int, high: int) -> int:
+        """An integer in [low, high], both ends included."""
+        return low + self.below(high - low + 1)
+
+    def unit(self) -> float:
+        """A float in [0, 1), 53 bits."""
+        return (self.word() >> 11) / (1 << 53)
+
+    def chance(self, probability: float) -> bool:
+        """True with that probability."""
+        return self.unit() < probability
+
+    def pick(self, choices: list[T] | tuple[T, ...]) -> T:
+        """One of the choices."""
+        return choices[self.below(len(choices))]
+
+    def shuffled(self, items: list[T] | tuple[T, ...]) -> list[T]:
+        """A new list in random order (Fisher and Yates)."""
+        result = list(items)
+        for last in range(len(result) - 1, 0, -1):
+            other = self.below(last + 1)
+            result[last], result[other] = result[other], result[last]
+        return result
