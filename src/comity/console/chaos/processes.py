@@ -24,6 +24,7 @@ class ServerProcess:
         self.log = log
         self.starts = 0
         self.paused = False
+        self._ended_by_us = True
         self._command = list(command)
         self._directory = directory
         self._child: subprocess.Popen[bytes] | None = None
@@ -49,6 +50,7 @@ class ServerProcess:
             return
         self.starts += 1
         self.paused = False
+        self._ended_by_us = False
         with self.log.open("ab") as log:
             log.write(f"--- start {self.starts}: {' '.join(self._command)}\n".encode())
             log.flush()
@@ -63,7 +65,7 @@ class ServerProcess:
 
     def kill(self) -> None:
         """SIGKILL: nothing of the process runs on."""
-        self._signal(signal.SIGKILL)
+        self._ended_by_us = self._signal(signal.SIGKILL) or self._ended_by_us
         if self._child is not None:
             self._child.wait()
         self.paused = False
@@ -81,7 +83,7 @@ class ServerProcess:
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """SIGTERM and wait for its end; the exit code. Raises ProcessFailed (after SIGKILL) if it goes on."""
         self.resume()
-        self._signal(signal.SIGTERM)
+        self._ended_by_us = self._signal(signal.SIGTERM) or self._ended_by_us
         if self._child is None:
             return 0
         try:
@@ -91,6 +93,12 @@ class ServerProcess:
             raise ProcessFailed(
                 f"{self.name} did not stop within {timeout_s:g} s of SIGTERM\n{self.tail()}"
             ) from None
+
+    def crashed(self) -> bool:
+        """Whether it ended although neither `kill` nor `stop` asked for it; true once for each end."""
+        crashed = self._child is not None and not self.running and not self._ended_by_us
+        self._ended_by_us = self._ended_by_us or crashed
+        return crashed
 
     def tail(self, lines: int = 12) -> str:
         """The last lines it printed."""
