@@ -166,6 +166,11 @@ class Core(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def members(self) -> Members:
+        """The membership in force on this replica, committed or not, with all known addresses."""
+
+    @property
+    @abc.abstractmethod
     def leader(self) -> NodeId:
         """Who takes proposals now, as far as this replica knows; 0 where unknown or anybody."""
 

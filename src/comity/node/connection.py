@@ -1,0 +1,107 @@
+"""One client connection: what it has sent, what it waits for, what it has chosen.
+
+Commands of a connection are answered in the order they came. To keep that cheap a connection is in
+one mode at a time: all its unanswered commands go through the log of one group, or all are reads of
+one group. A command that does not fit waits in the queue until the others are answered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from comity.formats.resp import RequestParser
+from comity.node.routes import Route
+
+IDLE = 0
+LOG = 1
+READ = 2
+
+LINEARIZABLE = "linearizable"
+SEQUENTIAL = "sequential"
+SESSION = "session"
+EVENTUAL = "eventual"
+LEVELS = (LINEARIZABLE, SEQUENTIAL, SESSION, EVENTUAL)
+
+
+class Connection:
+    """The state of one client, between its bytes and the groups."""
+
+    __slots__ = (
+        "address",
+        "closed",
+        "closing",
+        "connected_ns",
+        "group",
+        "library",
+        "mode",
+        "name",
+        "number",
+        "outstanding",
+        "output",
+        "output_waiting",
+        "parser",
+        "paused",
+        "protocol",
+        "queue",
+        "queue_bytes",
+        "queued",
+        "queued_bytes",
+        "queued_error",
+        "level",
+        "touched",
+        "watches",
+        "writable",
+        "refused",
+        "last_ns",
+    )
+
+    def __init__(self, number: int, address: str, parser: RequestParser, now_ns: int) -> None:
+        self.number = number
+        self.address = address
+        self.parser = parser
+        self.connected_ns = now_ns
+        self.last_ns = now_ns
+        self.queue: deque[list[bytes]] = deque()
+        self.queue_bytes = 0
+        self.mode = IDLE
+        self.group = -1
+        self.outstanding = 0
+        self.output: list[bytes] = []
+        self.output_waiting = False
+        self.touched = False
+        self.protocol = 2
+        self.level = LINEARIZABLE
+        self.name = b""
+        self.library: dict[bytes, bytes] = {}
+        self.queued: list[list[bytes]] | None = None
+        self.queued_bytes = 0
+        self.queued_error = False
+        self.watches: dict[tuple[int, bytes], tuple[int, int]] = {}
+        self.closing = False
+        self.closed = False
+        self.paused = False
+        self.writable = True
+        self.refused: bytes | None = None
+
+    def forget_transaction(self) -> None:
+        """Leave MULTI and forget what was watched."""
+        self.queued = None
+        self.queued_bytes = 0
+        self.queued_error = False
+        self.watches.clear()
+
+
+class Run:
+    """Successive commands of one connection that are answered together.
+
+    done: answered already (its deadline passed); a later answer is dropped.
+    """
+
+    __slots__ = ("arrived_ns", "connection", "count", "done", "route")
+
+    def __init__(self, connection: Connection, count: int, arrived_ns: int, route: Route) -> None:
+        self.connection = connection
+        self.count = count
+        self.arrived_ns = arrived_ns
+        self.route = route
+        self.done = False

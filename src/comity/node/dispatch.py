@@ -1,0 +1,419 @@
+"""From the bytes of clients to groups and back: order, back-pressure, transactions, levels.
+
+The loop in `Dispatcher._dispatch` runs once for every command of every client, so it does little:
+find the route, check the arity, put the command where it goes. The rest is done per run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from comity.formats import resp
+from comity.node import here
+from comity.node.connection import IDLE, LINEARIZABLE, LOG, READ, Connection, Run
+from comity.node.group import Group, ReadRun
+from comity.node.routes import ROUTE_HERE, ROUTE_LOG, Route, Routes
+from comity.node.transactions import Transactions
+from comity.node.turn import Turn
+from comity.store.table import keys_of
+
+if TYPE_CHECKING:
+    from comity.node.host import Host
+
+LOADING = b"-LOADING comity is starting: its journal is not open yet\r\n"
+OVERLOADED = b"-TRYAGAIN too many commands are waiting on this node: nothing was done; try again later\r\n"
+TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
+CROSS_KEYSPACE = b"-CROSSSLOT Keys in request don't belong to the same keyspace\r\n"
+DISK_FULL = b"-MISCONF this node cannot write its log (%b): nothing was done; free some space and try again\r\n"
+STOPPING = b"-SHUTDOWN this node is stopping: nothing was done; use another one\r\n"
+
+PARTIAL_BYTES_FREE = 1 << 20
+"""Half-received requests up to this size do not count against the bound on waiting bytes."""
+
+
+class Dispatcher:
+    """All clients of one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.bounds = host.config.bounds
+        self.routes = Routes()
+        self.connections: dict[int, Connection] = {}
+        self.transactions = Transactions(self)
+        self.disk_error = ""
+        self.resumable: dict[int, Connection] = {}
+        self._touched: list[Connection] = []
+        self._closing: list[int] = []
+        self._pause: list[int] = []
+        self._unpause: list[int] = []
+        self._only: Group | None = host.default if len(host.groups) == 1 else None
+
+    # -- connections
+
+    def connected(self, number: int, address: str) -> None:
+        """See `Host.connected`."""
+        bounds = self.bounds
+        parser = resp.RequestParser(bounds.request_bytes, bounds.request_arguments)
+        connection = Connection(number, address, parser, self.host.now_ns)
+        metrics = self.host.metrics
+        metrics.connections_total += 1
+        self.connections[number] = connection
+        if len(self.connections) > bounds.connections:
+            metrics.connections_refused += 1
+            self.answer(connection, TOO_MANY_CLIENTS)
+            self.close(connection)
+
+    def disconnected(self, number: int) -> None:
+        """See `Host.disconnected`."""
+        connection = self.connections.pop(number, None)
+        if connection is not None:
+            connection.closed = True
+            connection.queue.clear()
+            connection.forget_transaction()
+            self.resumable.pop(number, None)
+
+    def close(self, connection: Connection) -> None:
+        """Close after what was answered so far; commands still queued are dropped unread."""
+        connection.closing = True
+        connection.queue.clear()
+        if not connection.outstanding:
+            self._touch(connection)
+
+    def data(self, number: int, data: bytes) -> None:
+        """See `Host.data`."""
+        connection = self.connections.get(number)
+        if connection is None or connection.closing:
+            return
+        parser = connection.parser
+        commands = parser.feed(data)
+        connection.last_ns = self.host.now_ns
+        if commands:
+            connection.queue.extend(commands)
+            connection.queue_bytes += len(data)
+            self._dispatch(connection)
+        if parser.error is not None or parser.pending_bytes > PARTIAL_BYTES_FREE:
+            self._awkward(connection)
+        if len(connection.queue) + connection.outstanding > self.bounds.connection_commands:
+            self._hold(connection)
+
+    def _awkward(self, connection: Connection) -> None:
+        """A malformed request, or half a request so large that the total must be looked at."""
+        if connection.parser.error is not None:
+            connection.refused = resp.error(f"ERR {connection.parser.error}")
+            self.host.metrics.protocol_errors += 1
+        else:
+            partial = sum(
+                other.parser.pending_bytes
+                for other in self.connections.values()
+                if other.parser.pending_bytes > PARTIAL_BYTES_FREE
+            )
+            if partial <= self.bounds.waiting_bytes:
+                return
+            connection.refused = OVERLOADED
+        if not connection.outstanding and not connection.queue:
+            self._refuse(connection)
+
+    def _refuse(self, connection: Connection) -> None:
+        """Say why, after everything before it was answered, and close."""
+        assert connection.refused is not None
+        self.answer(connection, connection.refused)
+        self.close(connection)
+
+    def writable(self, number: int, ok: bool) -> None:
+        """See `Host.writable`: a client that does not take its answers is not read from."""
+        connection = self.connections.get(number)
+        if connection is None:
+            return
+        connection.writable = ok
+        if not ok:
+            self._hold(connection)
+        else:
+            self.resumable[number] = connection
+
+    def _hold(self, connection: Connection) -> None:
+        if not connection.paused:
+            connection.paused = True
+            self._pause.append(connection.number)
+
+    # -- commands
+
+    def resume(self) -> None:
+        """Go on with the connections whose earlier commands were answered."""
+        while self.resumable:
+            resumable, self.resumable = self.resumable, {}
+            for connection in resumable.values():
+                if connection.queue and connection.writable:
+                    self._dispatch(connection)
+                if connection.refused is not None and not connection.outstanding and not connection.queue:
+                    self._refuse(connection)
+                if (
+                    connection.paused
+                    and connection.writable
+                    and len(connection.queue) + connection.outstanding < self.bounds.connection_commands // 2 + 1
+                ):
+                    connection.paused = False
+                    self._unpause.append(connection.number)
+
+    def _dispatch(self, connection: Connection) -> None:
+        """Take commands from the queue until one has to wait for earlier answers."""
+        queue = connection.queue
+        find = self.routes.find
+        host = self.host
+        while queue:
+            args = queue[0]
+            route = find(args[0])
+            if route is None or not route.least <= len(args) <= route.most:
+                if connection.outstanding:
+                    return
+                queue.popleft()
+                self._mistake(connection, route, args)
+                continue
+            if connection.queued is not None:
+                queue.popleft()
+                self.transactions.inside(connection, route, args)
+                continue
+            kind = route.kind
+            if kind == ROUTE_HERE:
+                once = route.name == "client" and here.is_once(args)
+                if not once:
+                    if connection.outstanding:
+                        return
+                    queue.popleft()
+                    route.calls += 1
+                    here.answer(self, connection, args)
+                    if connection.closing or connection.outstanding:
+                        return
+                    continue
+                error = here.check_once(self.routes, args)
+                if error is not None:
+                    if connection.outstanding:
+                        return
+                    queue.popleft()
+                    self.answer(connection, error)
+                    continue
+                kind = ROUTE_LOG
+            group = self._only or self.group_of(route, args)
+            if group is None or not self._admitted(group):
+                if connection.outstanding:
+                    return
+                queue.popleft()
+                self.answer(connection, self._refusal(group))
+                continue
+            if connection.outstanding and connection.group != group.number:
+                return
+            if kind == ROUTE_LOG or connection.mode == LOG or (
+                connection.level == LINEARIZABLE and group.expiry_due()
+            ):
+                if connection.mode == READ:
+                    return
+                self._log(connection, group, route)
+            elif connection.level == LINEARIZABLE:
+                self._read(connection, group, route)
+            else:
+                self._read_locally(connection, group, route)
+            host.dirty(group)
+
+    def _log(self, connection: Connection, group: Group, route: Route) -> None:
+        """A run of commands for the log: as many as follow of the same group."""
+        queue = connection.queue
+        find = self.routes.find
+        builder = group.builder(connection.protocol)
+        commands = builder.commands
+        before = len(commands)
+        only = self._only
+        total = len(queue)
+        taken = 0
+        first = route
+        while queue:
+            args = queue[0]
+            following = find(args[0])
+            if following is None or not following.least <= len(args) <= following.most:
+                break
+            if following.kind == ROUTE_HERE and not (
+                following.name == "client" and here.is_once(args) and here.check_once(self.routes, args) is None
+            ):
+                break
+            if only is None and taken and self.group_of(following, args) is not group:
+                break
+            following.calls += 1
+            commands.append(args)
+            queue.popleft()
+            taken += 1
+        count = len(commands) - before
+        connection.mode = LOG
+        connection.group = group.number
+        connection.outstanding += count
+        share = connection.queue_bytes * count // total
+        connection.queue_bytes -= share
+        builder.size += share
+        group.added(builder, Run(connection, count, self.host.now_ns, first))
+
+    def _read(self, connection: Connection, group: Group, route: Route) -> None:
+        """A run of reads that need an index to be read at."""
+        commands = self._take_reads(connection, group)
+        connection.mode = READ
+        connection.group = group.number
+        connection.outstanding += len(commands)
+        group.reads.append(ReadRun(connection, commands, self.host.now_ns, route))
+
+    def _read_locally(self, connection: Connection, group: Group, route: Route) -> None:
+        """Reads of a weaker level: this replica's state is at or after all this session has seen."""
+        if connection.outstanding:
+            # Earlier linearizable reads of this connection come first.
+            commands = self._take_reads(connection, group)
+            connection.outstanding += len(commands)
+            group.reads.append(ReadRun(connection, commands, self.host.now_ns, route))
+            return
+        commands = self._take_reads(connection, group)
+        self.host.metrics.local_reads += len(commands)
+        replies = group.machine.read(commands, connection.protocol)
+        connection.output.extend(replies)
+        self._count_errors(replies)
+        self._touch(connection)
+
+    def _take_reads(self, connection: Connection, group: Group) -> list[list[bytes]]:
+        queue = connection.queue
+        find = self.routes.find
+        only = self._only
+        commands = []
+        total = len(queue)
+        while queue:
+            args = queue[0]
+            route = find(args[0])
+            if (
+                route is None
+                or route.kind in (ROUTE_LOG, ROUTE_HERE)
+                or not route.least <= len(args) <= route.most
+                or (only is None and self.group_of(route, args) is not group)
+            ):
+                break
+            route.calls += 1
+            commands.append(args)
+            queue.popleft()
+        connection.queue_bytes -= connection.queue_bytes * len(commands) // total
+        return commands
+
+    def _admitted(self, group: Group) -> bool:
+        if not self.host.serving or self.disk_error:
+            return False
+        return group.waiting < self.bounds.commands_waiting and group.waiting_bytes() < self.bounds.waiting_bytes
+
+    def _refusal(self, group: Group | None) -> bytes:
+        if group is None:
+            return CROSS_KEYSPACE
+        if not self.host.serving:
+            return LOADING
+        if self.disk_error:
+            return DISK_FULL % self.disk_error.encode("utf-8", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
+        return OVERLOADED
+
+    def _mistake(self, connection: Connection, route: Route | None, args: list[bytes]) -> None:
+        """An unknown command or a wrong number of arguments, in Redis's words."""
+        if route is None:
+            error = here.unknown_command(args)
+        else:
+            error = resp.error(f"ERR wrong number of arguments for '{route.name}' command")
+        if connection.queued is not None:
+            connection.queued_error = True
+        self.answer(connection, error)
+
+    def group_of(self, route: Route, args: list[bytes]) -> Group | None:
+        """The group of all keys of a command; None when they belong to several."""
+        host = self.host
+        if self._only is not None:
+            return self._only
+        if route.name == "client":
+            inner = self.routes.find(args[4])
+            return self.group_of(inner, args[4:]) if inner is not None else host.default
+        if not route.first_key:
+            return host.default
+        if route.only_first:
+            return self.group_of_key(args[route.first_key])
+        groups = {self.group_of_key(key).number for key in keys_of(route.command, args)}
+        if len(groups) > 1:
+            return None
+        return host.groups[groups.pop()] if groups else host.default
+
+    def group_of_key(self, key: bytes) -> Group:
+        """The keyspace named before the first colon where there is one, else the default."""
+        name, colon, _ = key.partition(b":")
+        return self.host.by_name.get(name, self.host.default) if colon else self.host.default
+
+    # -- answers
+
+    def answer(self, connection: Connection, reply: bytes) -> None:
+        """An answer made on the spot; only while nothing earlier is unanswered."""
+        if reply[:1] == b"-":
+            self.host.metrics.error(reply)
+        connection.output.append(reply)
+        self._touch(connection)
+
+    def deliver(self, runs: Sequence[Run], replies: list[bytes]) -> None:
+        """Answers to runs of commands, in order: as many replies as the runs have commands."""
+        position = 0
+        now = self.host.now_ns
+        metrics = self.host.metrics
+        self._count_errors(replies)
+        for run in runs:
+            end = position + run.count
+            if not run.done:
+                run.done = True
+                connection = run.connection
+                connection.outstanding -= run.count
+                metrics.observe(run.route.name, now - run.arrived_ns, run.count)
+                if not connection.closed:
+                    connection.output.extend(replies[position:end])
+                    self._answered(connection)
+            position = end
+
+    def deliver_error(self, runs: Sequence[Run], error: bytes) -> None:
+        """The same error to every command of these runs."""
+        for run in runs:
+            if run.done:
+                continue
+            self.deliver([run], [error] * run.count)
+
+    def _count_errors(self, replies: list[bytes]) -> None:
+        for reply in replies:
+            if reply[0] == 45:  # b"-"
+                self.host.metrics.error(reply)
+
+    def _answered(self, connection: Connection) -> None:
+        if not connection.outstanding:
+            connection.mode = IDLE
+            if connection.queue or connection.paused or connection.refused is not None:
+                self.resumable[connection.number] = connection
+        elif connection.paused:
+            self.resumable[connection.number] = connection
+        self._touch(connection)
+
+    def _touch(self, connection: Connection) -> None:
+        if not connection.touched:
+            connection.touched = True
+            self._touched.append(connection)
+
+    def collect(self, turn: Turn) -> None:
+        """Everything for the clients, into the turn."""
+        for connection in self._touched:
+            connection.touched = False
+            if connection.closed:
+                continue
+            output = connection.output
+            if output:
+                turn.replies.append((connection.number, output[0] if len(output) == 1 else b"".join(output)))
+                connection.output = []
+            if connection.closing and not connection.outstanding:
+                turn.close.append(connection.number)
+        self._touched.clear()
+        if self._pause or self._unpause:
+            turn.pause, self._pause = self._pause, []
+            turn.resume, self._unpause = self._unpause, []
+
+    def check(self) -> None:
+        """Audit the bookkeeping of connections."""
+        for connection in self.connections.values():
+            assert connection.outstanding >= 0, f"connection {connection.number} was answered too often"
+            assert connection.outstanding or connection.mode == IDLE, (
+                f"connection {connection.number} waits for nothing in mode {connection.mode}"
+            )

@@ -1,0 +1,541 @@
+"""One group on this node: its core, its state machine, and the requests of this node's clients.
+
+Writes travel as batches. A batch is encoded once by the node whose clients sent the commands, named
+by (node, incarnation, sequence), and proposed by whoever leads. Every node answers its own clients
+from its own apply of the entry that holds the batch, so a batch may be sent as often as needed: the
+state machine applies it once, in order. What is not known at a command's deadline is reported as
+what it is: refused if it certainly never reached a log, indeterminate otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from comity.node import messages
+from comity.node.config import MILLISECOND_NS, Bounds
+from comity.node.connection import Connection, Run
+from comity.node.routes import Route
+from comity.replica import (
+    NEVER,
+    REASON_NOT_LEADER,
+    Accepted,
+    Committed,
+    Core,
+    EntryKind,
+    Outcome,
+    Protocol,
+    ReadAt,
+    Refused,
+    Reply,
+)
+from comity.store.batches import encode_batch, encode_proposal
+from comity.store.machine import StateMachine
+
+if TYPE_CHECKING:
+    from comity.node.host import Host
+
+READ_REQUESTS_IN_FLIGHT = 2
+APPLY_BYTES_PER_TURN = 4 << 20
+
+
+class Builder:
+    """Commands gathered for the next batch, and whose they are."""
+
+    __slots__ = ("commands", "protocol", "runs", "size")
+
+    def __init__(self, protocol: int) -> None:
+        self.protocol = protocol
+        self.commands: list[list[bytes]] = []
+        self.runs: list[Run] = []
+        self.size = 0
+
+
+class Pending:
+    """A batch that has a sequence and no answer yet.
+
+    exposed: it may be in a log somewhere. sent: it is on its way to the leader of now.
+    """
+
+    __slots__ = ("builder", "exposed", "payload", "sent", "sequence")
+
+    def __init__(self, sequence: int, builder: Builder, payload: bytes) -> None:
+        self.sequence = sequence
+        self.builder = builder
+        self.payload = payload
+        self.sent = False
+        self.exposed = False
+
+
+class ReadRun:
+    """Reads of one connection that wait for an index to be read at."""
+
+    __slots__ = ("arrived_ns", "commands", "connection", "finish", "route")
+
+    def __init__(
+        self,
+        connection: Connection,
+        commands: list[list[bytes]],
+        arrived_ns: int,
+        route: Route,
+        finish: Callable[[], None] | None = None,
+    ) -> None:
+        self.connection = connection
+        self.commands = commands
+        self.arrived_ns = arrived_ns
+        self.route = route
+        self.finish = finish
+
+
+class Group:
+    """The requests of one keyspace on this node, from its connections to its core and back."""
+
+    def __init__(
+        self, host: Host, number: int, name: str, protocol: Protocol, core: Core, machine: StateMachine
+    ) -> None:
+        self.host = host
+        self.number = number
+        self.name = name
+        self.protocol = protocol
+        self.core = core
+        self.machine = machine
+        self.bounds: Bounds = host.config.bounds
+        self.installing = False
+        self.chunk_jobs: set[int] = set()
+        # writes
+        self.builders = {2: Builder(2), 3: Builder(3)}
+        self.sealed: deque[Builder] = deque()
+        self.waiting = 0
+        self.pending: dict[int, Pending] = {}
+        self.forwarded: list[tuple[int, bytes]] = []
+        self.forwarded_size = 0
+        self.sequence = 0
+        self.answered = 0
+        self.leader = 0
+        self.resend_ns = NEVER
+        self.resend_wait_ns = self.bounds.resend_ns
+        self.tick_index = 0
+        self.stamp_ms = 0
+        # what the core has been asked and has not answered
+        self.proposals: dict[int, tuple[list[Pending], list[int]]] = {}
+        self.read_requests: dict[int, tuple[int, list[ReadRun]]] = {}
+        self.administering: dict[int, Callable[[Outcome], None]] = {}
+        # reads
+        self.reads: list[ReadRun] = []
+        self.reads_blocked_ns = 0
+        self.reads_at: list[tuple[int, list[ReadRun]]] = []
+        # apply
+        self.committed: deque[Committed] = deque()
+
+    # -- commands coming in
+
+    def builder(self, protocol: int) -> Builder:
+        """Where a connection of that RESP version puts its commands."""
+        return self.builders[protocol]
+
+    def added(self, builder: Builder, run: Run) -> None:
+        """A run of commands was put into a builder."""
+        builder.runs.append(run)
+        self.waiting += run.count
+        bounds = self.bounds
+        if len(builder.commands) >= bounds.batch_commands or builder.size >= bounds.batch_bytes:
+            self.seal(builder)
+
+    def seal(self, builder: Builder) -> None:
+        """Close a builder; the next command of its protocol opens another."""
+        if builder.commands:
+            self.sealed.append(builder)
+            self.builders[builder.protocol] = Builder(builder.protocol)
+
+    def waiting_bytes(self) -> int:
+        """Bytes of commands not yet in a batch."""
+        size = sum(builder.size for builder in self.builders.values())
+        return size + sum(builder.size for builder in self.sealed) if self.sealed else size
+
+    def expiry_due(self) -> bool:
+        """Whether this node leads and a key is due that the log does not know to be expired."""
+        if self.leader != self.host.config.node:
+            return False
+        due = self.machine.next_expiry_ms()
+        return due is not None and due <= self.host.wall_ms
+
+    # -- the turn
+
+    def push(self, now_ns: int) -> None:
+        """Hand what has gathered to the core or to the leader; called each turn before `take`."""
+        leader = self.core.leader
+        if leader != self.leader:
+            self._leader_changed(leader, now_ns)
+        if self.pending or self.sealed or self.waiting:
+            self._close_batches(leader)
+        if leader == self.host.config.node:
+            self._propose(now_ns)
+        elif leader and self.pending:
+            self._forward(leader, now_ns)
+        if self.reads and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT and now_ns >= self.reads_blocked_ns:
+            self._ask_to_read(now_ns)
+
+    def _leader_changed(self, leader: int, now_ns: int) -> None:
+        self.leader = leader
+        self.reads_blocked_ns = 0
+        self.resend_wait_ns = self.bounds.resend_ns
+        self.resend_ns = NEVER
+        for pending in self.pending.values():
+            pending.sent = False
+
+    def link_up(self, peer: int) -> None:
+        """A link to a peer works again: what was sent over it before may be lost."""
+        if peer == self.leader:
+            for pending in self.pending.values():
+                pending.sent = False
+
+    def _close_batches(self, leader: int) -> None:
+        limit = self.bounds.batches_in_flight
+        while len(self.pending) < limit:
+            if not self.sealed:
+                for builder in self.builders.values():
+                    self.seal(builder)
+                if not self.sealed:
+                    return
+            if not leader:
+                return
+            builder = self.sealed.popleft()
+            self.waiting -= len(builder.commands)
+            self.sequence += 1
+            after = next(reversed(self.pending)) if self.pending else self.answered
+            self.pending[self.sequence] = Pending(
+                self.sequence, builder, self._encode(self.sequence, after, builder)
+            )
+            metrics = self.host.metrics
+            metrics.batches += 1
+            metrics.batched_commands += len(builder.commands)
+
+    def _encode(self, sequence: int, after: int, builder: Builder) -> bytes:
+        floor = next(iter(self.pending), sequence)
+        return encode_batch(
+            self.host.config.node,
+            self.host.incarnation,
+            sequence,
+            after,
+            floor,
+            builder.protocol,
+            builder.commands,
+        )
+
+    def _propose(self, now_ns: int) -> None:
+        batches = [batch for _, batch in self.forwarded]
+        origins = [peer for peer, _ in self.forwarded]
+        self.forwarded.clear()
+        self.forwarded_size = 0
+        own = [pending for pending in self.pending.values() if not pending.sent]
+        for pending in own:
+            pending.sent = True
+            batches.append(pending.payload)
+        tick = False
+        if not batches:
+            tick = self.expiry_due() and not self.committed and self.tick_index <= self.machine.applied
+            if not tick:
+                return
+        stamp = self.stamp_ms = max(self.stamp_ms, self.machine.stamp_ms, self.host.wall_ms)
+        request = self.host.request()
+        self.proposals[request] = (own, origins)
+        self.core.propose(now_ns, request, encode_proposal(stamp, batches))
+
+    def _forward(self, leader: int, now_ns: int) -> None:
+        if now_ns >= self.resend_ns:
+            self.host.metrics.resent_batches += len(self.pending)
+            self.resend_wait_ns = min(self.resend_wait_ns * 2, self.bounds.request_deadline_ns)
+            for pending in self.pending.values():
+                pending.sent = False
+        if all(pending.sent for pending in self.pending.values()):
+            return
+        # All of them, in order: one lost before another would leave a gap.
+        batches = []
+        for pending in self.pending.values():
+            pending.sent = pending.exposed = True
+            batches.append(pending.payload)
+        self.host.metrics.forwarded_batches += len(batches)
+        self.resend_ns = now_ns + self.resend_wait_ns
+        self.host.send(leader, self.number, messages.KIND_FORWARD, messages.encode(messages.Forward(batches)))
+
+    def _ask_to_read(self, now_ns: int) -> None:
+        runs, self.reads = self.reads, []
+        request = self.host.request()
+        self.read_requests[request] = (now_ns, runs)
+        metrics = self.host.metrics
+        metrics.read_rounds += 1
+        metrics.reads_in_rounds += len(runs)
+        self.core.read(now_ns, request)
+
+    # -- what other hosts send
+
+    def on_forward(self, peer: int, body: bytes | memoryview) -> None:
+        """Batches of another node's clients, to be proposed if this node leads."""
+        forward = messages.decode_forward(body)
+        if self.core.leader != self.host.config.node:
+            decline = messages.encode(messages.Decline(self.core.leader))
+            self.host.send(peer, self.number, messages.KIND_DECLINE, decline)
+            return
+        size = sum(map(len, forward.batches))
+        if self.forwarded_size + size > self.bounds.forwarded_bytes:
+            return  # the origin sends it again, later
+        self.forwarded_size += size
+        self.forwarded.extend((peer, batch) for batch in forward.batches)
+
+    def on_decline(self, peer: int, body: bytes | memoryview) -> None:
+        """The node asked does not lead: ask again soon, by then the core may know who does."""
+        messages.decode_decline(body)
+        if peer == self.leader and self.pending:
+            self.resend_ns = min(self.resend_ns, self.host.now_ns + 20 * MILLISECOND_NS)
+
+    # -- what the core answers
+
+    def on_reply(self, reply: Reply, now_ns: int) -> None:
+        """The outcome of something asked of the core."""
+        request, outcome = reply.request, reply.outcome
+        proposal = self.proposals.pop(request, None)
+        if proposal is not None:
+            self._proposed(proposal, outcome)
+            return
+        reading = self.read_requests.pop(request, None)
+        if reading is not None:
+            self._readable(reading[1], outcome, now_ns)
+            return
+        done = self.administering.pop(request, None)
+        if done is not None:
+            done(outcome)
+
+    def _proposed(self, proposal: tuple[list[Pending], list[int]], outcome: Outcome) -> None:
+        own, origins = proposal
+        if isinstance(outcome, Refused):
+            for pending in own:
+                pending.sent = False
+            if outcome.reason == REASON_NOT_LEADER:
+                decline = messages.encode(messages.Decline(outcome.leader))
+                for peer in dict.fromkeys(origins):
+                    self.host.send(peer, self.number, messages.KIND_DECLINE, decline)
+            self.resend_ns = min(self.resend_ns, self.host.now_ns + 5 * MILLISECOND_NS)
+            return
+        for pending in own:
+            pending.exposed = True
+        if isinstance(outcome, Accepted):
+            self.tick_index = max(self.tick_index, outcome.index)
+
+    def _readable(self, runs: list[ReadRun], outcome: Outcome, now_ns: int) -> None:
+        if isinstance(outcome, ReadAt):
+            if outcome.index <= self.machine.applied and not self.installing:
+                self._read(runs, now_ns)
+            else:
+                self.reads_at.append((outcome.index, runs))
+            return
+        # Nothing was promised and nothing was done: ask again until the deadline.
+        self.reads = runs + self.reads
+        self.reads_blocked_ns = now_ns + 10 * MILLISECOND_NS
+
+    def _read(self, runs: list[ReadRun], now_ns: int) -> None:
+        machine = self.machine
+        for protocol in (2, 3):
+            chosen = [run for run in runs if run.connection.protocol == protocol and run.finish is None]
+            if not chosen:
+                continue
+            commands = [command for run in chosen for command in run.commands]
+            replies = machine.read(commands, protocol)
+            self.host.deliver(
+                [Run(run.connection, len(run.commands), run.arrived_ns, run.route) for run in chosen],
+                replies,
+            )
+        for run in runs:
+            if run.finish is not None:
+                run.finish()
+
+    # -- apply
+
+    def apply(self, now_ns: int) -> bool:
+        """Apply what is committed, up to a bound a turn; True when some is left."""
+        if self.installing:
+            return False
+        machine = self.machine
+        size = 0
+        node, incarnation = self.host.config.node, self.host.incarnation
+        while self.committed and size < APPLY_BYTES_PER_TURN:
+            entry = self.committed.popleft()
+            size += len(entry.payload)
+            if entry.kind == EntryKind.COMMAND:
+                self.host.metrics.entries_applied += 1
+                for answer in machine.apply(entry.index, entry.term, entry.payload):
+                    if answer.origin == node and answer.incarnation == incarnation:
+                        self._answer(answer.sequence, answer.replies)
+            elif entry.kind == EntryKind.MEMBERS:
+                machine.advance(entry.index, entry.term, entry.payload)
+                self.host.members_changed()
+            else:
+                machine.advance(entry.index, entry.term)
+        if self.reads_at:
+            self._release_reads(now_ns)
+        return bool(self.committed)
+
+    def _answer(self, sequence: int, replies: list[bytes] | None) -> None:
+        pending = self.pending.pop(sequence, None)
+        if pending is None:
+            return
+        self.answered = max(self.answered, sequence)
+        self.resend_wait_ns = self.bounds.resend_ns
+        self.resend_ns = self.host.now_ns + self.resend_wait_ns if self.pending else NEVER
+        runs = pending.builder.runs
+        if replies is None or len(replies) != len(pending.builder.commands):
+            self.host.deliver_error(runs, NOT_KEPT)
+        else:
+            self.host.deliver(runs, replies)
+
+    def _release_reads(self, now_ns: int) -> None:
+        applied = self.machine.applied
+        waiting = []
+        for index, runs in self.reads_at:
+            if index <= applied:
+                self._read(runs, now_ns)
+            else:
+                waiting.append((index, runs))
+        self.reads_at = waiting
+
+    def installed(self, index: int, now_ns: int) -> None:
+        """A snapshot replaced the state machine: answers inside it are in its table."""
+        self.installing = False
+        self.committed = deque(entry for entry in self.committed if entry.index > index)
+        self.core.snapshot_installed(now_ns, index)
+        node, incarnation = self.host.config.node, self.host.incarnation
+        last = self.machine.last_sequence(node, incarnation)
+        for sequence in [sequence for sequence in self.pending if sequence <= last]:
+            self._answer(sequence, self.machine.answers(node, incarnation, sequence))
+        if self.reads_at:
+            self._release_reads(now_ns)
+
+    # -- time
+
+    def deadline_ns(self) -> int:
+        """When something of this group wants attention at the latest."""
+        deadline = self.core.deadline_ns
+        if self.pending or self.waiting or self.reads or self.read_requests or self.reads_at:
+            deadline = min(deadline, self._oldest_ns() + self.bounds.request_deadline_ns)
+            if self.pending and self.leader:
+                deadline = min(deadline, self.resend_ns)
+            if self.reads and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT:
+                deadline = min(deadline, max(self.reads_blocked_ns, self.host.now_ns + MILLISECOND_NS))
+        if self.leader == self.host.config.node:
+            due = self.machine.next_expiry_ms()
+            if due is not None and self.tick_index <= self.machine.applied:
+                wait_ns = max(due - self.host.wall_ms, 1) * MILLISECOND_NS
+                deadline = min(deadline, self.host.now_ns + wait_ns)
+        return deadline
+
+    def _oldest_ns(self) -> int:
+        oldest = NEVER
+        for pending in self.pending.values():
+            for run in pending.builder.runs:
+                if not run.done:
+                    oldest = min(oldest, run.arrived_ns)
+                    break
+        for builder in (*self.sealed, *self.builders.values()):
+            if builder.runs:
+                oldest = min(oldest, builder.runs[0].arrived_ns)
+        for _, runs in (*self.read_requests.values(), *self.reads_at):
+            oldest = min(oldest, runs[0].arrived_ns)
+        if self.reads:
+            oldest = min(oldest, self.reads[0].arrived_ns)
+        return oldest
+
+    def expire(self, now_ns: int) -> None:
+        """Give up on requests whose deadline has passed, each with what is known of it."""
+        limit = now_ns - self.bounds.request_deadline_ns
+        if self._oldest_ns() > limit:
+            return
+        abandoned = []
+        for pending in self.pending.values():
+            runs = pending.builder.runs
+            late = [run for run in runs if run.arrived_ns <= limit and not run.done]
+            self.host.deliver_error(late, INDETERMINATE if pending.exposed else NO_QUORUM)
+            if runs[-1].done and all(run.done for run in runs):
+                abandoned.append(pending.sequence)
+        if abandoned:
+            for sequence in abandoned:
+                del self.pending[sequence]
+            self._renumber()
+        self._expire_waiting(limit)
+        self._expire_reads(limit)
+
+    def _renumber(self) -> None:
+        """What follows an abandoned batch must not wait for it."""
+        after = self.answered
+        self.resend_wait_ns = self.bounds.resend_ns
+        for pending in self.pending.values():
+            pending.payload = self._encode(pending.sequence, after, pending.builder)
+            pending.sent = False
+            after = pending.sequence
+
+    def _expire_waiting(self, limit: int) -> None:
+        for builder in (*self.sealed, *self.builders.values()):
+            kept_runs: list[Run] = []
+            kept_commands: list[list[bytes]] = []
+            position = 0
+            for run in builder.runs:
+                if run.arrived_ns <= limit:
+                    self.waiting -= run.count
+                    self.host.deliver_error([run], NO_QUORUM)
+                else:
+                    kept_runs.append(run)
+                    kept_commands.extend(builder.commands[position : position + run.count])
+                position += run.count
+            builder.runs, builder.commands = kept_runs, kept_commands
+            if not kept_commands:
+                builder.size = 0
+        self.sealed = deque(builder for builder in self.sealed if builder.commands)
+
+    def _expire_reads(self, limit: int) -> None:
+        def fresh(runs: list[ReadRun]) -> list[ReadRun]:
+            late = [run for run in runs if run.arrived_ns <= limit]
+            for run in late:
+                count = len(run.commands) if run.finish is None else 1
+                self.host.deliver_error([Run(run.connection, count, run.arrived_ns, run.route)], NO_QUORUM)
+            return [run for run in runs if run.arrived_ns > limit] if late else runs
+
+        self.reads = fresh(self.reads)
+        self.reads_at = [(index, kept) for index, runs in self.reads_at if (kept := fresh(runs))]
+        requests = {}
+        for request, (asked_ns, runs) in self.read_requests.items():
+            kept = fresh(runs)
+            if kept:
+                requests[request] = (asked_ns, kept)
+        self.read_requests = requests
+
+    # -- looking inside
+
+    def status(self) -> dict[str, Any]:
+        """For /status."""
+        machine = self.machine
+        return {
+            "protocol": self.protocol.name,
+            **self.core.status(),
+            "applied": machine.applied,
+            "durable": machine.durable,
+            "pending_batches": len(self.pending),
+            "waiting_commands": self.waiting,
+            "waiting_reads": len(self.reads),
+            "installing": self.installing,
+        }
+
+    def check(self) -> None:
+        """Audit the core and this group's own bookkeeping."""
+        self.core.check()
+        assert len(self.pending) <= self.bounds.batches_in_flight, "more batches in flight than allowed"
+        assert list(self.pending) == sorted(self.pending), "pending batches are out of order"
+        assert self.waiting == sum(len(b.commands) for b in (*self.sealed, *self.builders.values())), (
+            f"waiting counts {self.waiting} commands"
+        )
+
+
+NO_QUORUM = b"-CLUSTERDOWN no quorum: nothing was done; try again, or see COMITY.STATUS\r\n"
+INDETERMINATE = (
+    b"-INDETERMINATE no answer within the deadline; the command may have been or may yet be carried out\r\n"
+)
+NOT_KEPT = b"-INDETERMINATE the command was carried out once, but its answer is no longer kept\r\n"
+

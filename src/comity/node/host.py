@@ -1,0 +1,497 @@
+"""The host: one node without I/O. Stimuli in, one `Turn` out; the shell does the rest.
+
+Everything between the bytes of clients, peers and the disk is here or below: batching, group commit,
+gating on durability, routing, sessions, deadlines. So all of it is simulated as it is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from comity.node import messages
+from comity.node.config import HostConfig
+from comity.node.connection import Connection
+from comity.node.dispatch import Dispatcher
+from comity.node.group import Group
+from comity.node.journal import Journal
+from comity.node.metrics import Metrics
+from comity.node.state_jobs import StateJobs
+from comity.node.turn import Envelope, Turn
+from comity.replica import (
+    NEVER,
+    Core,
+    CoreContext,
+    Member,
+    Members,
+    NodeId,
+    Operation,
+    Outcome,
+    Protocol,
+    Record,
+    Recovered,
+    SnapshotRead,
+    Stream,
+    TransferLeadership,
+    decode_members,
+)
+from comity.store.engines import Engine
+from comity.store.machine import StateMachine
+
+PASSES_PER_TURN = 4
+STOP_GRACE_NS = 3_000_000_000
+
+
+def group_number(name: str) -> int:
+    """The number of a keyspace on the wire and on disk: 0 for default, else from its name alone."""
+    return 0 if name == "default" else 1 + crc32(name.encode()) % 0xFFFF_FFFD
+
+
+def _quiet(event: str, **fields: object) -> None:
+    """The note of a host nobody listens to."""
+
+
+class Host:
+    """One node. See the module; `server/` and `simulator/` are its shells."""
+
+    def __init__(
+        self,
+        config: HostConfig,
+        journal: Journal,
+        engine: Engine,
+        protocols: Mapping[str, Protocol],
+        seed: int,
+        note: Callable[..., None] | None = None,
+    ) -> None:
+        self.config = config
+        self.journal = journal
+        self.engine = engine
+        self.seed = seed
+        self.note = note if note is not None else _quiet
+        self.metrics = Metrics()
+        self.now_ns = 0
+        self.wall_ms = 0
+        self.fatal: str | None = None
+        self.serving = False
+        self.stopping = False
+        self.stopped = False
+        journal.begin()
+        self.incarnation = journal.incarnation
+        self._requests = 0
+        self._links: dict[int, str] = {}
+        self._links_changed = False
+        self._up: set[int] = set()
+        self._frames: dict[int, list[Envelope]] = {}
+        self._dirty: dict[int, Group] = {}
+        self._stop_deadline_ns = NEVER
+        self.deadline_ns = 0
+        self.groups: dict[int, Group] = {}
+        self.by_name: dict[bytes, Group] = {}
+        for keyspace in config.keyspaces:
+            self._add_group(keyspace.name, protocols[keyspace.replication], keyspace.options)
+        self.default = self.groups[0]
+        self.dispatcher = Dispatcher(self)
+        self.jobs = StateJobs(self)
+
+    def _add_group(self, name: str, protocol: Protocol, options: dict[str, Any]) -> None:
+        number = group_number(name)
+        if number in self.groups:
+            raise ValueError(f"keyspaces {name} and {self.groups[number].name} collide; rename one")
+        machine = StateMachine(number, self.engine)
+        core = self._build(name, protocol, options, number, machine)
+        group = Group(self, number, name, protocol, core, machine)
+        self.groups[number] = group
+        self.by_name[name.encode()] = group
+
+    def _build(
+        self, name: str, protocol: Protocol, options: dict[str, Any], number: int, machine: StateMachine
+    ) -> Core:
+        config = self.config
+        known = tuple(sorted(config.members))
+        members = Members(
+            voters=() if config.joining else tuple(sorted(member.node for member in known)), known=known
+        )
+
+        def stream(label: str) -> Stream:
+            return Stream(self.seed, f"{config.node}/{self.incarnation}/{name}/{label}")
+
+        def note(event: str, **fields: object) -> None:
+            self.note(event, group=name, **fields)
+
+        context = CoreContext(node=config.node, group=name, members=members, stream=stream, note=note)
+        recovered = Recovered(
+            records=self.journal.recovered(number),
+            applied=machine.applied,
+            applied_term=machine.applied_term,
+            members=machine.members,
+        )
+        return protocol.build(context, msgspec.convert(options, protocol.options), recovered)
+
+    # -- time
+
+    def at(self, now_ns: int, wall_ms: int) -> None:
+        """What time it is: monotonic nanoseconds and Unix milliseconds. Before any other stimulus."""
+        self.now_ns = now_ns
+        self.wall_ms = wall_ms
+
+    def wake(self) -> None:
+        """Time has passed; due deadlines are handled."""
+        now = self.now_ns
+        for group in self.groups.values():
+            if group.core.deadline_ns <= now:
+                group.core.wake(now)
+                self._dirty[group.number] = group
+            elif group.deadline_ns() <= now:
+                self._dirty[group.number] = group
+            group.expire(now)
+        self.jobs.consider()
+
+    # -- life
+
+    def start(self) -> None:
+        """The first stimulus. Clients are served once the boot record is durable."""
+        for group in self.groups.values():
+            group.core.start(self.now_ns)
+            self._dirty[group.number] = group
+        self.members_changed()
+        self.note("host started", incarnation=self.incarnation)
+
+    def stop(self) -> None:
+        """Hand over leadership, make the state durable, then be `stopped`."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self._stop_deadline_ns = self.now_ns + STOP_GRACE_NS
+        for group in self.groups.values():
+            if group.core.leader == self.config.node:
+                request = self.request()
+                group.administering[request] = _ignore
+                group.core.administer(self.now_ns, request, TransferLeadership())
+                self._dirty[group.number] = group
+        self.note("host stopping")
+
+    def _continue_stop(self) -> None:
+        """Stop once leadership is elsewhere (or time is up) and the state is durable."""
+        waiting = any(
+            group.core.leader == self.config.node and len(group.core.status()["members"]["voters"]) > 1
+            for group in self.groups.values()
+        )
+        busy = any(group.pending for group in self.groups.values())
+        if (waiting or busy) and self.now_ns < self._stop_deadline_ns:
+            return
+        if self.jobs.finish():
+            self.stopped = True
+
+    # -- clients
+
+    def connected(self, connection: int, address: str) -> None:
+        """A client connected; the shell chooses a number it never uses again."""
+        self.dispatcher.connected(connection, address)
+
+    def data(self, connection: int, data: bytes) -> None:
+        """Bytes of a client."""
+        self.dispatcher.data(connection, data)
+
+    def disconnected(self, connection: int) -> None:
+        """A client is gone."""
+        self.dispatcher.disconnected(connection)
+
+    def writable(self, connection: int, ok: bool) -> None:
+        """A client takes its answers (again), or has let too many pile up."""
+        self.dispatcher.writable(connection, ok)
+
+    def deliver(self, runs: Sequence[Any], replies: list[bytes]) -> None:
+        """Answers to runs of commands, in order."""
+        self.dispatcher.deliver(runs, replies)
+
+    def deliver_error(self, runs: Sequence[Any], error: bytes) -> None:
+        """The same error to every command of these runs."""
+        self.dispatcher.deliver_error(runs, error)
+
+    # -- peers
+
+    def link_up(self, peer: NodeId) -> None:
+        """Frames to this peer can leave again."""
+        self._up.add(peer)
+        for group in self.groups.values():
+            if group.leader == peer:
+                group.link_up(peer)
+                self._dirty[group.number] = group
+
+    def link_down(self, peer: NodeId, refused: bool) -> None:
+        """The link to this peer is gone; refused: its port is closed, so its process is gone."""
+        self._up.discard(peer)
+        if refused:
+            for group in self.groups.values():
+                group.core.peer_lost(self.now_ns, peer)
+                self._dirty[group.number] = group
+
+    def frame(self, peer: NodeId, envelopes: Sequence[tuple[int, int, bytes | memoryview]]) -> None:
+        """One frame of a peer. What cannot be read is counted and dropped."""
+        metrics = self.metrics
+        metrics.peer_frames_received += 1
+        metrics.peer_messages_received += len(envelopes)
+        for number, kind, body in envelopes:
+            group = self.groups.get(number)
+            if group is None:
+                metrics.peer_messages_refused += 1
+                continue
+            try:
+                if kind == messages.KIND_CORE:
+                    message = group.protocol.codec.decode(body)
+                elif kind == messages.KIND_FORWARD:
+                    group.on_forward(peer, body)
+                    self._dirty[number] = group
+                    continue
+                elif kind == messages.KIND_DECLINE:
+                    group.on_decline(peer, body)
+                    continue
+                else:
+                    metrics.peer_messages_refused += 1
+                    continue
+            except msgspec.DecodeError as error:
+                metrics.peer_messages_refused += 1
+                self.note("peer message refused", peer=peer, group=group.name, error=str(error))
+                continue
+            group.core.receive(self.now_ns, peer, message)
+            self._dirty[number] = group
+
+    def send(self, peer: NodeId, group: int, kind: int, body: bytes) -> None:
+        """A message for this turn's frame to a peer."""
+        frame = self._frames.get(peer)
+        if frame is None:
+            frame = self._frames[peer] = []
+        frame.append((group, kind, body))
+
+    def members_changed(self) -> None:
+        """Some group's membership may have changed, and with it whom to link with."""
+        links: dict[int, str] = {}
+        for group in self.groups.values():
+            for member in group.core.members.known:
+                if member.node != self.config.node and member.peer:
+                    links[member.node] = member.peer
+        for member in self.config.members:
+            if self.config.joining and member.node != self.config.node:
+                links.setdefault(member.node, member.peer)
+        if links != self._links:
+            self._links = links
+            self._links_changed = True
+
+    def member(self, node: NodeId) -> Member | None:
+        """What is known of a node's addresses."""
+        for group in self.groups.values():
+            found = group.core.members.member(node)
+            if found is not None:
+                return found
+        return next((member for member in self.config.members if member.node == node), None)
+
+    # -- disk
+
+    def journal_written(self, sequence: int) -> None:
+        """That write of the journal is durable."""
+        written = self.journal.written(sequence)
+        if written is None:
+            return
+        self.serving = True
+        for peer, (number, kind, body) in written.freed:
+            self.send(peer, number, kind, body)
+        for number, count in written.counts.items():
+            group = self.groups.get(number)
+            if group is not None:
+                group.core.persisted(self.now_ns, count)
+                self._dirty[number] = group
+
+    def journal_failed(self, sequence: int, reason: str) -> None:
+        """The journal cannot grow now; the shell keeps trying that write. New writes are refused."""
+        self.metrics.journal_failures += 1
+        self.dispatcher.disk_error = reason
+        self.note("journal write failed", sequence=sequence, reason=reason)
+
+    def job_done(self, number: int, error: str | None = None) -> None:
+        """A background job finished."""
+        self.jobs.done(number, error)
+
+    def dirty(self, group: Group) -> None:
+        """The group has something to do this turn."""
+        self._dirty[group.number] = group
+
+    def request(self) -> int:
+        """A new request id."""
+        self._requests += 1
+        return self._requests
+
+    def administer(self, group: str, operation: Operation, done: Callable[[Outcome], None]) -> None:
+        """Ask a group for a membership change or a transfer; done is called in some later turn."""
+        target = self.by_name[group.encode()]
+        request = self.request()
+        target.administering[request] = done
+        target.core.administer(self.now_ns, request, operation)
+        self._dirty[target.number] = target
+
+    # -- the turn
+
+    def turn(self) -> Turn:
+        """Close the batch: everything the stimuli since the last turn led to, as effects."""
+        now = self.now_ns
+        dispatcher = self.dispatcher
+        again: dict[int, Group] = {}
+        for _ in range(PASSES_PER_TURN):
+            dispatcher.resume()
+            dirty, self._dirty = self._dirty, {}
+            if not dirty:
+                break
+            for group in dirty.values():
+                group.push(now)
+                self._carry_out(group, now)
+                if group.apply(now):
+                    again[group.number] = group
+            self.jobs.consider()
+        if self.stopping and not self.stopped:
+            self._continue_stop()
+        turn = Turn()
+        turn.journal = self.journal.write(self.config.bounds.segment_bytes, self._checkpoint, self._compacted)
+        if turn.journal is not None:
+            self.dispatcher.disk_error = ""
+        if self._frames:
+            frames, self._frames = self._frames, {}
+            turn.frames = self._split(frames)
+        turn.jobs = self.jobs.take()
+        dispatcher.collect(turn)
+        if self._links_changed:
+            self._links_changed = False
+            turn.links = dict(self._links)
+        if again or dispatcher.resumable or self._dirty:
+            self._dirty.update(again)
+            self.deadline_ns = now
+        else:
+            self.deadline_ns = self._next_deadline()
+        return turn
+
+    def _next_deadline(self) -> int:
+        deadline = min(self.jobs.deadline_ns(), self._stop_deadline_ns if self.stopping else NEVER)
+        for group in self.groups.values():
+            due = group.deadline_ns()
+            if due < deadline:
+                deadline = due
+        return deadline
+
+    def _carry_out(self, group: Group, now: int) -> None:
+        """The effects of one core, under the duties of their lanes."""
+        effects = group.core.take(now)
+        if not effects:
+            return
+        number = group.number
+        encode = group.protocol.codec.encode
+        if effects.write:
+            self.journal.add(number, effects.write)
+        encoded: dict[int, bytes] = {}
+        for send in effects.send:
+            key = id(send.message)
+            body = encoded.get(key)
+            if body is None:
+                body = encoded[key] = encode(send.message)
+            self.send(send.peer, number, messages.KIND_CORE, body)
+        for send in effects.send_durable:
+            key = id(send.message)
+            body = encoded.get(key)
+            if body is None:
+                body = encoded[key] = encode(send.message)
+            if not self.journal.gate(send.peer, (number, messages.KIND_CORE, body)):
+                self.send(send.peer, number, messages.KIND_CORE, body)
+        if effects.apply:
+            group.committed.extend(effects.apply)
+        for reply in effects.reply:
+            group.on_reply(reply, now)
+        for request in effects.snapshot:
+            if isinstance(request, SnapshotRead):
+                self.jobs.read_chunk(group, request)
+            else:
+                self.jobs.stage_chunk(group, request)
+
+    def _split(self, frames: dict[int, list[Envelope]]) -> list[tuple[int, list[Envelope]]]:
+        """One frame per peer, or several where they would pass the bound."""
+        limit = self.config.bounds.frame_bytes
+        result = []
+        for peer, envelopes in frames.items():
+            size = 0
+            part: list[Envelope] = []
+            for envelope in envelopes:
+                length = len(envelope[2]) + 16
+                if part and size + length > limit:
+                    result.append((peer, part))
+                    part, size = [], 0
+                part.append(envelope)
+                size += length
+            result.append((peer, part))
+        return result
+
+    def _checkpoint(self) -> list[tuple[int, Record]]:
+        return [
+            (group.number, record) for group in self.groups.values() for record in group.core.checkpoint()
+        ]
+
+    def _compacted(self, number: int) -> int:
+        group = self.groups.get(number)
+        # Records of a keyspace this node no longer serves pin their segments: they are not ours to drop.
+        return group.core.compaction_index() if group is not None else 0
+
+    # -- looking inside
+
+    def health(self) -> tuple[bool, str]:
+        """Whether this node can serve every keyspace, and why not."""
+        if self.fatal is not None:
+            return False, f"stopped: {self.fatal}"
+        if not self.serving:
+            return False, "starting: the journal is not open yet"
+        if self.stopping:
+            return False, "stopping"
+        for group in self.groups.values():
+            if not group.core.leader:
+                return False, f"keyspace {group.name} has no leader that this node knows of"
+            if group.installing:
+                return False, f"keyspace {group.name} is taking over a snapshot"
+        return True, "ready"
+
+    def status(self) -> dict[str, Any]:
+        """For /status and COMITY.STATUS."""
+        healthy, text = self.health()
+        return {
+            "node": self.config.node,
+            "cluster": self.config.cluster,
+            "version": self.config.version,
+            "incarnation": self.incarnation,
+            "ready": healthy,
+            "health": text,
+            "stopping": self.stopping,
+            "links": {peer: peer in self._up for peer in sorted(self._links)},
+            "groups": {group.name: group.status() for group in self.groups.values()},
+            "connections": len(self.dispatcher.connections),
+            "journal": {
+                "segments": self.journal.segments,
+                "bytes": self.journal.size,
+                "frames": self.journal.frames_written,
+                "recovered_frames": self.journal.frames_recovered,
+            },
+            "store": self.default.machine.stats(),
+        }
+
+    def check(self) -> None:
+        """Audit every group; raises `InvariantBroken` or `AssertionError`."""
+        for group in self.groups.values():
+            group.check()
+        self.dispatcher.check()
+
+    @property
+    def connections(self) -> dict[int, Connection]:
+        """The clients of now, by number."""
+        return self.dispatcher.connections
+
+
+def _ignore(outcome: Outcome) -> None:
+    """Nobody waits for this outcome."""
+
+
+__all__ = ["Host", "decode_members", "group_number"]

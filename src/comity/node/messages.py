@@ -1,0 +1,44 @@
+"""What hosts say to one another, beside the messages of the protocols they carry."""
+
+from __future__ import annotations
+
+import msgspec
+
+KIND_CORE = 0
+"""A message of the group's own protocol, opaque here."""
+KIND_FORWARD = 1
+"""Batches of clients' commands for the leader to propose: a `Forward`."""
+KIND_DECLINE = 2
+"""They were not taken: a `Decline`."""
+
+
+class Forward(msgspec.Struct, frozen=True, array_like=True):
+    """Batches, each encoded once by the node whose clients sent the commands."""
+
+    batches: list[bytes]
+
+
+class Decline(msgspec.Struct, frozen=True, array_like=True):
+    """The receiver does not lead; who does, as far as it knows (0: nobody)."""
+
+    leader: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_forward = msgspec.msgpack.Decoder(Forward)
+_decline = msgspec.msgpack.Decoder(Decline)
+
+
+def encode(message: Forward | Decline) -> bytes:
+    """The body of an envelope."""
+    return _encoder.encode(message)
+
+
+def decode_forward(body: bytes | memoryview) -> Forward:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
+    return _forward.decode(body)
+
+
+def decode_decline(body: bytes | memoryview) -> Decline:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
+    return _decline.decode(body)

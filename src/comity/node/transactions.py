@@ -1,0 +1,140 @@
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH: optimistic transactions, decided in the log.
+
+WATCH reads the version of each key at a linearizable index; EXEC travels as one command with those
+versions, and the state machine runs it only if none of them has changed. So the check and the
+commands are one step on every replica.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comity.formats import resp
+from comity.node.connection import LOG, READ, Connection, Run
+from comity.node.group import Group, ReadRun
+from comity.node.routes import ROUTE_HERE, Route
+from comity.store.commands.transactions import encode_exec
+
+if TYPE_CHECKING:
+    from comity.node.dispatch import Dispatcher
+
+QUEUED = b"+QUEUED\r\n"
+ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+TOO_LARGE = b"-ERR transaction is too large: at most %d commands and %d bytes may be queued\r\n"
+
+
+class Transactions:
+    """The transaction commands of all clients of one host."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+
+    def inside(self, connection: Connection, route: Route, args: list[bytes]) -> None:
+        """A command between MULTI and EXEC."""
+        dispatcher = self.dispatcher
+        queued = connection.queued
+        assert queued is not None
+        route.calls += 1
+        if route.name == "exec":
+            self.execute(connection, route)
+        elif route.name == "discard":
+            connection.forget_transaction()
+            dispatcher.answer(connection, resp.OK)
+        elif route.name == "multi":
+            dispatcher.answer(connection, resp.error("ERR MULTI calls can not be nested"))
+        elif route.name == "watch":
+            dispatcher.answer(connection, resp.error("ERR WATCH inside MULTI is not allowed"))
+        elif route.name in ("quit", "reset"):
+            from comity.node import here
+
+            here.answer(dispatcher, connection, args)
+        elif route.kind == ROUTE_HERE and route.name not in ("ping", "echo", "unwatch", "select"):
+            connection.queued_error = True
+            dispatcher.answer(connection, resp.error("ERR Command not allowed inside a transaction"))
+        else:
+            bounds = dispatcher.bounds
+            connection.queued_bytes += sum(map(len, args))
+            if (
+                len(queued) >= bounds.transaction_commands
+                or connection.queued_bytes > bounds.transaction_bytes
+            ):
+                connection.queued_error = True
+                queued.clear()
+                error = TOO_LARGE % (bounds.transaction_commands, bounds.transaction_bytes)
+                dispatcher.answer(connection, error)
+                return
+            queued.append(args)
+            dispatcher.answer(connection, QUEUED)
+
+    def execute(self, connection: Connection, route: Route) -> None:
+        """EXEC: the queued commands as one command in the log."""
+        dispatcher = self.dispatcher
+        commands = connection.queued or []
+        watches = connection.watches.copy()
+        failed = connection.queued_error
+        connection.forget_transaction()
+        if failed:
+            dispatcher.answer(connection, ABORTED)
+            return
+        if not commands and not watches:
+            dispatcher.answer(connection, resp.array([]))
+            return
+        group = self._group(commands, watches)
+        if group is None or not dispatcher._admitted(group):
+            dispatcher.answer(connection, dispatcher._refusal(group))
+            return
+        versions = [(key, version, bucket) for (_, key), (version, bucket) in watches.items()]
+        command = encode_exec(versions, commands)
+        builder = group.builder(connection.protocol)
+        builder.commands.append(command)
+        builder.size += sum(map(len, command))
+        connection.mode = LOG
+        connection.group = group.number
+        connection.outstanding += 1
+        group.added(builder, Run(connection, 1, dispatcher.host.now_ns, route))
+        dispatcher.host.dirty(group)
+
+    def _group(
+        self, commands: list[list[bytes]], watches: dict[tuple[int, bytes], tuple[int, int]]
+    ) -> Group | None:
+        dispatcher = self.dispatcher
+        numbers = {number for number, _ in watches}
+        for args in commands:
+            route = dispatcher.routes.find(args[0])
+            if route is None or (route.kind == ROUTE_HERE or not route.first_key):
+                continue
+            group = dispatcher.group_of(route, args)
+            if group is None:
+                return None
+            numbers.add(group.number)
+        if len(numbers) > 1:
+            return None
+        return dispatcher.host.groups[numbers.pop()] if numbers else dispatcher.host.default
+
+    def watch(self, connection: Connection, args: list[bytes]) -> None:
+        """WATCH: remember what the keys are now, as of a linearizable read."""
+        dispatcher = self.dispatcher
+        keys = args[1:]
+        groups = {dispatcher.group_of_key(key).number for key in keys}
+        group = dispatcher.host.groups[groups.pop()] if len(groups) == 1 else None
+        if group is None or not dispatcher._admitted(group):
+            dispatcher.answer(connection, dispatcher._refusal(group))
+            return
+        if len(connection.watches) + len(keys) > dispatcher.bounds.watched_keys:
+            limit = dispatcher.bounds.watched_keys
+            dispatcher.answer(connection, resp.error(f"ERR too many watched keys: at most {limit}"))
+            return
+        route = dispatcher.routes.by_name[b"WATCH"]
+        run = ReadRun(connection, [args], dispatcher.host.now_ns, route)
+
+        def finish() -> None:
+            for key, version in zip(keys, group.machine.versions(keys), strict=True):
+                connection.watches.setdefault((group.number, key), version)
+            dispatcher.deliver([Run(connection, 1, run.arrived_ns, route)], [resp.OK])
+
+        run.finish = finish
+        connection.mode = READ
+        connection.group = group.number
+        connection.outstanding += 1
+        group.reads.append(run)
+        dispatcher.host.dirty(group)
