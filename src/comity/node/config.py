@@ -100,5 +100,6 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"members name a node twice: {sorted(nodes)}")
         if not self.joining and self.node not in nodes:
             raise ConfigError(
-                f"node {self.node} is not among the members {sorted(nodes)}; add it there, or start it with joining"
+                f"node {self.node} is not among the members {sorted(nodes)}; "
+                "add it there, or start it with joining"
             )

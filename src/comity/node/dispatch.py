@@ -25,8 +25,10 @@ LOADING = b"-LOADING comity is starting: its journal is not open yet\r\n"
 OVERLOADED = b"-TRYAGAIN too many commands are waiting on this node: nothing was done; try again later\r\n"
 TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 CROSS_KEYSPACE = b"-CROSSSLOT Keys in request don't belong to the same keyspace\r\n"
-DISK_FULL = b"-MISCONF this node cannot write its log (%b): nothing was done; free some space and try again\r\n"
-STOPPING = b"-SHUTDOWN this node is stopping: nothing was done; use another one\r\n"
+DISK_FULL = (
+    b"-MISCONF this node cannot write its log (%b): nothing was done; free some space and try again\r\n"
+)
+STOPPING = b"-TRYAGAIN this node is stopping: nothing was done; use another one\r\n"
 
 PARTIAL_BYTES_FREE = 1 << 20
 """Half-received requests up to this size do not count against the bound on waiting bytes."""
@@ -150,7 +152,8 @@ class Dispatcher:
                 if (
                     connection.paused
                     and connection.writable
-                    and len(connection.queue) + connection.outstanding < self.bounds.connection_commands // 2 + 1
+                    and len(connection.queue) + connection.outstanding
+                    < self.bounds.connection_commands // 2 + 1
                 ):
                     connection.paused = False
                     self._unpause.append(connection.number)
@@ -194,16 +197,19 @@ class Dispatcher:
                     continue
                 kind = ROUTE_LOG
             group = self._only or self.group_of(route, args)
-            if group is None or not self._admitted(group):
+            refusal = self.refusal(group, kind == ROUTE_LOG)
+            if group is None or refusal is not None:
                 if connection.outstanding:
                     return
                 queue.popleft()
-                self.answer(connection, self._refusal(group))
+                self.answer(connection, refusal or CROSS_KEYSPACE)
                 continue
             if connection.outstanding and connection.group != group.number:
                 return
-            if kind == ROUTE_LOG or connection.mode == LOG or (
-                connection.level == LINEARIZABLE and group.expiry_due()
+            if (
+                kind == ROUTE_LOG
+                or connection.mode == LOG
+                or (connection.level == LINEARIZABLE and group.expiry_due())
             ):
                 if connection.mode == READ:
                     return
@@ -231,7 +237,9 @@ class Dispatcher:
             if following is None or not following.least <= len(args) <= following.most:
                 break
             if following.kind == ROUTE_HERE and not (
-                following.name == "client" and here.is_once(args) and here.check_once(self.routes, args) is None
+                following.name == "client"
+                and here.is_once(args)
+                and here.check_once(self.routes, args) is None
             ):
                 break
             if only is None and taken and self.group_of(following, args) is not group:
@@ -248,6 +256,9 @@ class Dispatcher:
         connection.queue_bytes -= share
         builder.size += share
         group.added(builder, Run(connection, count, self.host.now_ns, first))
+
+    def _runs_once(self, route: Route, args: list[bytes]) -> bool:
+        return route.name == "client" and here.is_once(args) and here.check_once(self.routes, args) is None
 
     def _read(self, connection: Connection, group: Group, route: Route) -> None:
         """A run of reads that need an index to be read at."""
@@ -294,19 +305,25 @@ class Dispatcher:
         connection.queue_bytes -= connection.queue_bytes * len(commands) // total
         return commands
 
-    def _admitted(self, group: Group) -> bool:
-        if not self.host.serving or self.disk_error:
-            return False
-        return group.waiting < self.bounds.commands_waiting and group.waiting_bytes() < self.bounds.waiting_bytes
-
-    def _refusal(self, group: Group | None) -> bytes:
+    def refusal(self, group: Group | None, write: bool) -> bytes | None:
+        """Why a command for this group is not taken now; None when it is."""
+        host = self.host
         if group is None:
             return CROSS_KEYSPACE
-        if not self.host.serving:
+        if not host.serving:
             return LOADING
-        if self.disk_error:
-            return DISK_FULL % self.disk_error.encode("utf-8", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
-        return OVERLOADED
+        if host.stopping and (group.leader != host.config.node or len(group.core.members.voters) == 1):
+            return STOPPING
+        if write and self.disk_error:
+            reason = self.disk_error.replace("\r", " ").replace("\n", " ")
+            return DISK_FULL % reason.encode("utf-8", "replace")
+        if (
+            group.waiting >= self.bounds.commands_waiting
+            or group.waiting_bytes() >= self.bounds.waiting_bytes
+            or len(group.reads) >= self.bounds.commands_waiting
+        ):
+            return OVERLOADED
+        return None
 
     def _mistake(self, connection: Connection, route: Route | None, args: list[bytes]) -> None:
         """An unknown command or a wrong number of arguments, in Redis's words."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from comity.node.host import Host
 
 READ_REQUESTS_IN_FLIGHT = 2
+READ_AGAIN_NS = 1000 * MILLISECOND_NS
 APPLY_BYTES_PER_TURN = 4 << 20
 
 
@@ -102,7 +103,7 @@ class Group:
         self.machine = machine
         self.bounds: Bounds = host.config.bounds
         self.installing = False
-        self.chunk_jobs: set[int] = set()
+        self.scheduled_ns = NEVER
         # writes
         self.builders = {2: Builder(2), 3: Builder(3)}
         self.sealed: deque[Builder] = deque()
@@ -173,7 +174,11 @@ class Group:
             self._propose(now_ns)
         elif leader and self.pending:
             self._forward(leader, now_ns)
-        if self.reads and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT and now_ns >= self.reads_blocked_ns:
+        if (
+            self.reads
+            and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT
+            and now_ns >= self.reads_blocked_ns
+        ):
             self._ask_to_read(now_ns)
 
     def _leader_changed(self, leader: int, now_ns: int) -> None:
@@ -419,6 +424,8 @@ class Group:
             deadline = min(deadline, self._oldest_ns() + self.bounds.request_deadline_ns)
             if self.pending and self.leader:
                 deadline = min(deadline, self.resend_ns)
+            for asked_ns, _ in self.read_requests.values():
+                deadline = min(deadline, asked_ns + READ_AGAIN_NS)
             if self.reads and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT:
                 deadline = min(deadline, max(self.reads_blocked_ns, self.host.now_ns + MILLISECOND_NS))
         if self.leader == self.host.config.node:
@@ -444,7 +451,22 @@ class Group:
             oldest = min(oldest, self.reads[0].arrived_ns)
         return oldest
 
-    def expire(self, now_ns: int) -> None:
+    def wake(self, now_ns: int) -> None:
+        """A deadline of this group has come."""
+        if self.core.deadline_ns <= now_ns:
+            self.core.wake(now_ns)
+        self._ask_again(now_ns)
+        self._expire(now_ns)
+
+    def _ask_again(self, now_ns: int) -> None:
+        """Reads the core has not answered for long are asked for anew: its request may be lost."""
+        limit = now_ns - READ_AGAIN_NS
+        for request in [
+            request for request, (asked_ns, _) in self.read_requests.items() if asked_ns <= limit
+        ]:
+            self.reads = self.read_requests.pop(request)[1] + self.reads
+
+    def _expire(self, now_ns: int) -> None:
         """Give up on requests whose deadline has passed, each with what is known of it."""
         limit = now_ns - self.bounds.request_deadline_ns
         if self._oldest_ns() > limit:
@@ -538,4 +560,3 @@ INDETERMINATE = (
     b"-INDETERMINATE no answer within the deadline; the command may have been or may yet be carried out\r\n"
 )
 NOT_KEPT = b"-INDETERMINATE the command was carried out once, but its answer is no longer kept\r\n"
-

@@ -361,7 +361,7 @@ def _status(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
 
 Handler = Callable[["Dispatcher", Connection, list[bytes]], bytes | None]
 
-CLIENT_HANDLERS: dict[bytes, Callable[["Dispatcher", Connection, list[bytes]], bytes]] = {
+CLIENT_HANDLERS: dict[bytes, Callable[[Dispatcher, Connection, list[bytes]], bytes]] = {
     b"ID": _client_id,
     b"SETNAME": _client_setname,
     b"GETNAME": _client_getname,

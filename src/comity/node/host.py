@@ -7,6 +7,7 @@ gating on durability, routing, sessions, deadlines. So all of it is simulated as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
 from typing import Any
 from zlib import crc32
 
@@ -86,6 +87,7 @@ class Host:
         self._up: set[int] = set()
         self._frames: dict[int, list[Envelope]] = {}
         self._dirty: dict[int, Group] = {}
+        self._deadlines: list[tuple[int, int]] = []
         self._stop_deadline_ns = NEVER
         self.deadline_ns = 0
         self.groups: dict[int, Group] = {}
@@ -140,14 +142,26 @@ class Host:
     def wake(self) -> None:
         """Time has passed; due deadlines are handled."""
         now = self.now_ns
-        for group in self.groups.values():
-            if group.core.deadline_ns <= now:
-                group.core.wake(now)
-                self._dirty[group.number] = group
-            elif group.deadline_ns() <= now:
-                self._dirty[group.number] = group
-            group.expire(now)
+        heap = self._deadlines
+        while heap and heap[0][0] <= now:
+            due, number = heappop(heap)
+            group = self.groups[number]
+            if due != group.scheduled_ns:
+                continue  # an earlier deadline took its place
+            group.scheduled_ns = NEVER
+            if group.deadline_ns() <= now:
+                group.wake(now)
+                self._dirty[number] = group
+            else:
+                self._schedule(group)
         self.jobs.consider()
+
+    def _schedule(self, group: Group) -> None:
+        """Keep the heap's entry of a group at or before its deadline; entries too early are harmless."""
+        due = group.deadline_ns()
+        if due < group.scheduled_ns:
+            group.scheduled_ns = due
+            heappush(self._deadlines, (due, group.number))
 
     # -- life
 
@@ -176,7 +190,7 @@ class Host:
     def _continue_stop(self) -> None:
         """Stop once leadership is elsewhere (or time is up) and the state is durable."""
         waiting = any(
-            group.core.leader == self.config.node and len(group.core.status()["members"]["voters"]) > 1
+            group.core.leader == self.config.node and len(group.core.members.voters) > 1
             for group in self.groups.values()
         )
         busy = any(group.pending for group in self.groups.values())
@@ -296,6 +310,7 @@ class Host:
         if written is None:
             return
         self.serving = True
+        self.dispatcher.disk_error = ""
         for peer, (number, kind, body) in written.freed:
             self.send(peer, number, kind, body)
         for number, count in written.counts.items():
@@ -348,13 +363,12 @@ class Host:
                 self._carry_out(group, now)
                 if group.apply(now):
                     again[group.number] = group
+                self._schedule(group)
             self.jobs.consider()
         if self.stopping and not self.stopped:
             self._continue_stop()
         turn = Turn()
         turn.journal = self.journal.write(self.config.bounds.segment_bytes, self._checkpoint, self._compacted)
-        if turn.journal is not None:
-            self.dispatcher.disk_error = ""
         if self._frames:
             frames, self._frames = self._frames, {}
             turn.frames = self._split(frames)
@@ -372,11 +386,7 @@ class Host:
 
     def _next_deadline(self) -> int:
         deadline = min(self.jobs.deadline_ns(), self._stop_deadline_ns if self.stopping else NEVER)
-        for group in self.groups.values():
-            due = group.deadline_ns()
-            if due < deadline:
-                deadline = due
-        return deadline
+        return min(deadline, self._deadlines[0][0]) if self._deadlines else deadline
 
     def _carry_out(self, group: Group, now: int) -> None:
         """The effects of one core, under the duties of their lanes."""

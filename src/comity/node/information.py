@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from comity.node.dispatch import Dispatcher
 
-DEFAULT_SECTIONS = ("server", "clients", "persistence", "stats", "replication", "errorstats", "keyspace", "comity")
+DEFAULT_SECTIONS = (
+    "server",
+    "clients",
+    "persistence",
+    "stats",
+    "replication",
+    "errorstats",
+    "keyspace",
+    "comity",
+)
 
 
 def information(dispatcher: Dispatcher, sections: set[str]) -> str:

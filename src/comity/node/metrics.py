@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-BUCKETS_NS = tuple(
-    int(edge * 1_000)
-    for edge in (50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 500_000, 1_000_000, 5_000_000)
-)
+BUCKETS_NS = tuple(50_000 << power for power in range(12)) + (500_000_000, 1_000_000_000, 5_000_000_000)
 """Upper edges of the latency buckets, nanoseconds; one more bucket holds what is slower."""
 
 

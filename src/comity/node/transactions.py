@@ -80,8 +80,9 @@ class Transactions:
             dispatcher.answer(connection, resp.array([]))
             return
         group = self._group(commands, watches)
-        if group is None or not dispatcher._admitted(group):
-            dispatcher.answer(connection, dispatcher._refusal(group))
+        refusal = dispatcher.refusal(group, write=True)
+        if group is None or refusal is not None:
+            dispatcher.answer(connection, refusal or b"")
             return
         versions = [(key, version, bucket) for (_, key), (version, bucket) in watches.items()]
         command = encode_exec(versions, commands)
@@ -117,8 +118,9 @@ class Transactions:
         keys = args[1:]
         groups = {dispatcher.group_of_key(key).number for key in keys}
         group = dispatcher.host.groups[groups.pop()] if len(groups) == 1 else None
-        if group is None or not dispatcher._admitted(group):
-            dispatcher.answer(connection, dispatcher._refusal(group))
+        refusal = dispatcher.refusal(group, write=False)
+        if group is None or refusal is not None:
+            dispatcher.answer(connection, refusal or b"")
             return
         if len(connection.watches) + len(keys) > dispatcher.bounds.watched_keys:
             limit = dispatcher.bounds.watched_keys
