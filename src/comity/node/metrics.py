@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-BUCKETS_NS = tuple(50_000 << power for power in range(12)) + (500_000_000, 1_000_000_000, 5_000_000_000)
+BUCKETS_NS = (*(50_000 << power for power in range(12)), 500_000_000, 1_000_000_000, 5_000_000_000)
 """Upper edges of the latency buckets, nanoseconds; one more bucket holds what is slower."""
 
 
