@@ -1,0 +1,1 @@
+"""Bytes <-> objects: RESP, peer frames, the write-ahead log, snapshots."""
