@@ -68,7 +68,9 @@ def decode_hello(messages: Sequence[Message]) -> Hello:
     except msgspec.DecodeError as error:
         raise FrameError(f"the peer's hello cannot be read: {error}") from error
     if hello.version != PROTOCOL_VERSION:
-        raise FrameError(f"the peer speaks version {hello.version}, this node {PROTOCOL_VERSION}; upgrade the older")
+        raise FrameError(
+            f"the peer speaks version {hello.version}, this node {PROTOCOL_VERSION}; upgrade the older"
+        )
     return hello
 
 

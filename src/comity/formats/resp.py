@@ -1,42 +1,15 @@
-"""RESP2 and RESP3."""
+"""RESP2 and RESP3: replies as bytes, requests by `RequestParser`.
+
+Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
+"""
 
 from __future__ import annotations
 
-import hiredis
-
 from comity.formats.errors import ProtocolError
+from comity.formats.requests import RequestParser
 
 OK = b"+OK\r\n"
 _INTEGERS = [b":%d\r\n" % number for number in range(1024)]
-
-
-class RequestParser:
-    """Bytes of a client -> commands."""
-
-    def __init__(self, max_request_bytes: int = 64 << 20, max_arguments: int = 1 << 20) -> None:
-        self.max_request_bytes = max_request_bytes
-        self.max_arguments = max_arguments
-        self.error: ProtocolError | None = None
-        self.pending_bytes = 0
-        self._reader = hiredis.Reader()
-
-    def feed(self, data: bytes) -> list[list[bytes]]:
-        """Complete commands so far."""
-        commands: list[list[bytes]] = []
-        if self.error is not None:
-            return commands
-        reader = self._reader
-        try:
-            reader.feed(data)
-            command = reader.gets()
-            while command is not False:
-                if command:
-                    commands.append(command)
-                command = reader.gets()
-        except hiredis.ProtocolError as error:
-            self.error = ProtocolError(f"Protocol error: {error}")
-        self.pending_bytes = reader.len()
-        return commands
 
 
 def simple(text: str) -> bytes:
@@ -83,3 +56,51 @@ def mapping(pairs: list[tuple[bytes, bytes]], protocol: int) -> bytes:
 def verbatim(text: bytes, protocol: int) -> bytes:
     """Text for people."""
     return bulk(text) if protocol == 2 else b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text)
+
+
+def double(number: float, protocol: int) -> bytes:
+    """A float: a double in RESP3, a string in RESP2."""
+    if number != number:  # noqa: PLR0124
+        text = b"nan"
+    elif number in (float("inf"), float("-inf")):
+        text = b"inf" if number > 0 else b"-inf"
+    else:
+        text = repr(number).removesuffix(".0").encode()
+    return bulk(text) if protocol == 2 else b",%b\r\n" % text
+
+
+def boolean(value: bool, protocol: int) -> bytes:
+    """A truth value: 1 or 0 in RESP2."""
+    if protocol == 2:
+        return integer(int(value))
+    return b"#t\r\n" if value else b"#f\r\n"
+
+
+def members(items: list[bytes], protocol: int) -> bytes:
+    """A set of encoded items, in RESP2 an array."""
+    return (b"*%d\r\n" if protocol == 2 else b"~%d\r\n") % len(items) + b"".join(items)
+
+
+def push(items: list[bytes]) -> bytes:
+    """An out-of-band message (RESP3 only)."""
+    return b">%d\r\n" % len(items) + b"".join(items)
+
+
+__all__ = [
+    "OK",
+    "ProtocolError",
+    "RequestParser",
+    "array",
+    "boolean",
+    "bulk",
+    "double",
+    "error",
+    "integer",
+    "mapping",
+    "members",
+    "null",
+    "null_array",
+    "push",
+    "simple",
+    "verbatim",
+]

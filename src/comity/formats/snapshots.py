@@ -37,7 +37,9 @@ def decode_chunk(data: bytes) -> list[tuple[bytes, bytes]]:
         raise CorruptSnapshot(f"a snapshot piece of {len(data)} bytes is too short; ask for it again")
     version, checksum = _HEADER.unpack_from(data)
     if version != VERSION:
-        raise CorruptSnapshot(f"a snapshot piece has version {version}, not {VERSION}; upgrade the older node")
+        raise CorruptSnapshot(
+            f"a snapshot piece has version {version}, not {VERSION}; upgrade the older node"
+        )
     body = data[_HEADER.size :]
     if crc32c(body) != checksum:
         raise CorruptSnapshot("a snapshot piece's checksum does not hold; ask for it again")

@@ -107,7 +107,9 @@ def scan(name: str, data: bytes, expected: int | None, is_last: bool) -> Scan:
         try:
             records = _decode(memoryview(data)[offset + HEADER_BYTES : end])
         except msgspec.DecodeError as error:
-            raise CorruptLog(name, offset, f"its checksum holds but its records cannot be read: {error}") from error
+            raise CorruptLog(
+                name, offset, f"its checksum holds but its records cannot be read: {error}"
+            ) from error
         frames.append(LogFrame(sequence, offset, records))
         sequence += 1
         offset = end
