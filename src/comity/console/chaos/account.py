@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from comity.checkers.history import History, Operation, Outcome
 from comity.console.chaos.keyspace import Kind, kind_of
 
-WRITES = frozenset({"set", "cas", "incr", "append"})
+WRITES = frozenset({"SET", "cas", "INCR", "APPEND"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,7 @@ def _counter(key: str, writes: Sequence[Operation], found: str | None) -> Iterat
 
 
 def _who(write: Operation) -> str:
-    value = written_value(write) if write.f != "incr" else ""
-    return f"{write.f.upper()} {value!r} by process {write.process}"
+    return f"{write.f.upper()} {written_value(write)!r} by process {write.process}"
 
 
 def longest_silence_ns(history: History) -> tuple[int, int]:

@@ -83,7 +83,6 @@ def connect(host: str, port: int, timeout_s: float) -> redis.Redis:
         single_connection_client=False,
         max_connections=1,
         retry=Retry(NoBackoff(), 0),
-        retry_on_timeout=False,
     )
 
 

@@ -58,7 +58,7 @@ class Client(threading.Thread):
         seed: int,
         pace_s: float,
         timeout_s: float,
-        on_outcome: Callable[[Outcome, int], None],
+        on_outcome: Callable[[Outcome], None],
     ) -> None:
         super().__init__(name=f"client {number}", daemon=True)
         self.number = number
@@ -142,14 +142,14 @@ class Client(threading.Thread):
         kind = self._draw.choices(KINDS, KIND_WEIGHTS)[0]
         key = self._keys.pick(kind, self._draw)
         if kind is not Kind.LEDGER and self._draw.random() < 0.35:
-            return Step("get", key, None, ("GET", key))
+            return Step("GET", key, None, ("GET", key))
         if kind is Kind.COUNTER:
-            return Step("incr", key, None, ("INCR", key))
+            return Step("INCR", key, None, ("INCR", key))
         value = self._unique()
         if kind is Kind.LOG:
             word = f"{value};"
-            return Step("append", key, word, ("APPEND", key, word))
-        return Step("set", key, value, ("SET", key, value))
+            return Step("APPEND", key, word, ("APPEND", key, word))
+        return Step("SET", key, value, ("SET", key, value))
 
     def _unique(self) -> str:
         self._written += 1
@@ -161,7 +161,7 @@ class Client(threading.Thread):
     def _compare_and_set(self, client: redis.Redis, key: str) -> None:
         """WATCH, GET, MULTI, SET, EXEC. The GET is a read; the rest happens at EXEC or not at all."""
         with client.pipeline(transaction=True) as pipe:
-            read = Step("get", key, None, ())
+            read = Step("GET", key, None, ())
 
             def watched_get() -> Any:
                 pipe.watch(key)  # type: ignore[no-untyped-call]
@@ -211,14 +211,14 @@ class Client(threading.Thread):
         now_ns = time.monotonic_ns()
         if not isinstance(answer, Exception):
             self._recorder.ok(process, plain(answer), time_ns=now_ns)
-            self._on_outcome(Outcome.OK, now_ns)
+            self._on_outcome(Outcome.OK)
             return
         outcome = outcome_of(answer)
         if outcome is Outcome.FAIL:
             self._recorder.fail(process, time_ns=now_ns)
         else:
             self._recorder.info(process, time_ns=now_ns)
-        self._on_outcome(outcome, now_ns)
+        self._on_outcome(outcome)
         strange = unexpected(answer)
         if strange is not None:
             self.unexpected[strange] += 1
@@ -231,5 +231,7 @@ def _send(client: redis.Redis, command: Sequence[str]) -> Any:
 
 
 def plain(answer: Any) -> Any:
-    """A reply as histories keep it: text for bytes."""
+    """A reply as histories keep it: text for bytes, "OK" for what redis-py makes True of."""
+    if answer is True:
+        return "OK"
     return answer.decode() if isinstance(answer, bytes) else answer
