@@ -86,7 +86,7 @@ def etcdload_program() -> Path:
 
 
 def etcdload(endpoints: list[str], mode: str, operations: int, clients: int = 64) -> Load:
-    """The load of etcd's own client: mode put, get (linearizable) or sget, over 16 connections for 64 clients."""
+    """Load by etcd's own client: mode put, get (linearizable) or sget; 16 connections for 64 clients."""
     connections = min(16, clients)
     command = [str(etcdload_program()), "-eps", ",".join(endpoints), "-mode", mode, "-clients", str(clients)]
     command += ["-conns", str(connections), "-n", str(operations), "-size", str(VALUE_BYTES)]

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -97,9 +98,9 @@ class Comity(System):
 
     name = "comity"
 
-    def __init__(self, nodes: int = NODES, engine: str = "rocksdb") -> None:
+    def __init__(self, nodes: int = NODES, keyspaces: Sequence[str] = ()) -> None:
         super().__init__()
-        self.cluster = Cluster(nodes, engine=engine, directory=self.directory)
+        self.cluster = Cluster(nodes, engine="rocksdb", directory=self.directory, keyspaces=keyspaces)
         self.processes = list(self.cluster.nodes)
 
     def version(self) -> str:

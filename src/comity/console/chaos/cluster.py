@@ -86,7 +86,9 @@ def connect(host: str, port: int, timeout_s: float) -> redis.Redis:
     )
 
 
-def serve_command(endpoint: Endpoint, members: Sequence[Endpoint], data: Path, engine: str) -> list[str]:
+def serve_command(
+    endpoint: Endpoint, members: Sequence[Endpoint], data: Path, engine: str, keyspaces: Sequence[str] = ()
+) -> list[str]:
     """The command line of one node."""
     peers = ",".join(f"{member.node}={member.peer_address}/{member.redis_address}" for member in members)
     return [
@@ -115,6 +117,7 @@ class Cluster:
         network: Network | None = None,
         engine: str = "rocksdb",
         directory: Path | None = None,
+        keyspaces: Sequence[str] = (),
     ) -> None:
         numbers = range(1, nodes + 1)
         self.network: Network = network or Loopback(numbers)
@@ -122,12 +125,12 @@ class Cluster:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="comity-cluster-"))
         self.directory.mkdir(parents=True, exist_ok=True)
         self.endpoints = [self.network.endpoint(node) for node in numbers]
-        self.nodes = [self._node(endpoint, engine) for endpoint in self.endpoints]
+        self.nodes = [self._node(endpoint, engine, keyspaces) for endpoint in self.endpoints]
 
-    def _node(self, endpoint: Endpoint, engine: str) -> Node:
+    def _node(self, endpoint: Endpoint, engine: str, keyspaces: Sequence[str]) -> Node:
         data = self.directory / f"node-{endpoint.node}"
         log = self.directory / f"node-{endpoint.node}.log"
-        command = serve_command(endpoint, self.endpoints, data, engine)
+        command = serve_command(endpoint, self.endpoints, data, engine, keyspaces)
         return Node(endpoint, self.network.command_prefix(endpoint.node) + command, log, data)
 
     def __enter__(self) -> Cluster:
