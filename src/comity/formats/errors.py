@@ -23,7 +23,8 @@ class CorruptLog(FormatError):
         self.offset = offset
         self.reason = reason
         super().__init__(
-            f"{name}: corrupt at byte {offset}: {reason}. Acknowledged writes may be lost if this node goes on; "
+            f"{name}: corrupt at byte {offset}: {reason}. "
+            "Acknowledged writes may be lost if this node goes on; "
             "remove it from the cluster and add a new one in its place, or restore the file"
         )
 

@@ -14,7 +14,9 @@ import hiredis
 from comity.formats.errors import ProtocolError
 
 INLINE_BYTES = 64 << 10
+_COUNT = re.compile(rb"\*\d{5}")
 _CLAIM = re.compile(rb"[*$](\d{5,})")
+_LENGTH = re.compile(rb"\$\d{8}")
 _UNFINISHED_HEADER = re.compile(rb"[*$]\d*\r?\Z")
 _SPACE = b" \t\v\f\r\n\0"
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
@@ -56,6 +58,16 @@ class RequestParser:
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The commands these bytes complete, possibly none."""
         commands: list[list[bytes]] = []
+        if (
+            data[:1] == b"*"
+            and data[-1:] == b"\n"
+            and not self._partial
+            and not self._held
+            and self.error is None
+            and _COUNT.search(data) is None
+            and self._whole(data, commands)
+        ):
+            return commands
         if self.error is not None:
             return commands
         if self._held:
@@ -69,6 +81,28 @@ class RequestParser:
         except ProtocolError as error:
             self.error = error
         return commands
+
+    def _whole(self, data: bytes, commands: list[list[bytes]]) -> bool:
+        """The common case, whole commands and nothing odd; False when it was not that case."""
+        reader = self._reader
+        gets = reader.gets
+        reader.feed(data)
+        try:
+            command = gets()
+            while command:
+                for argument in command:
+                    if argument.__class__ is not bytes:
+                        raise hiredis.ProtocolError
+                commands.append(command)
+                if not reader.has_data():
+                    return True
+                command = gets()
+        except (hiredis.ProtocolError, TypeError):
+            pass
+        # Read this chunk again from its start, by the careful way.
+        self._reader = hiredis.Reader()
+        commands.clear()
+        return False
 
     # -- arrays, by hiredis
 
@@ -84,7 +118,8 @@ class RequestParser:
         started_partial = self._partial
         before = len(commands)
         try:
-            if _CLAIM.search(data) is None:
+            # A count makes hiredis reserve memory at once; a length only matters once it is waited for.
+            if _COUNT.search(data) is None and _LENGTH.search(data, max(0, len(data) - 32)) is None:
                 self._parse(data, commands)
             else:
                 self._vetted(data, commands)
@@ -103,12 +138,13 @@ class RequestParser:
     def _parse(self, data: bytes, commands: list[list[bytes]]) -> None:
         reader = self._reader
         gets = reader.gets
-        length = reader.len
+        more = reader.has_data
         reader.feed(data)
         while True:
             command = gets()
             if command is False:
-                self._received = self._received + len(data) if self._partial else length()
+                # An upper bound: what came with this command's beginning counts whole.
+                self._received += len(data)
                 self._partial = True
                 if self._received > self.max_request_bytes:
                     raise ProtocolError(f"Protocol error: request larger than {self.max_request_bytes} bytes")
@@ -121,9 +157,8 @@ class RequestParser:
             self._partial = False
             self._received = 0
             self._claimed = 0
-            if not length():
+            if not more():
                 return
-            data = b""
 
     def _vetted(self, data: bytes, commands: list[list[bytes]]) -> None:
         """The same for data that may hold a header over the limits, or a value that looks like one.
@@ -138,7 +173,7 @@ class RequestParser:
             if claim.start() > position:
                 self._parse(data[position : claim.start()], commands)
                 position = claim.start()
-            if self._reader.len():
+            if self._reader.has_data():
                 continue
             if is_count and number > self.max_arguments:
                 raise ProtocolError("Protocol error: invalid multibulk length")
