@@ -1,0 +1,244 @@
+"""Linearizability: one order of all operations, keeping real-time order, that the data type accepts.
+
+Maurice Herlihy and Jeannette Wing, "Linearizability: A Correctness Condition for Concurrent Objects",
+TOPLAS 1990. Objects are checked apart (locality, section 3.1 there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from comity.checkers.datatypes import DataType
+from comity.checkers.history import History, Operation, Outcome
+from comity.checkers.linearizability.explain import explanation
+from comity.checkers.linearizability.problem import Problem, prefix_of, problem_of
+from comity.checkers.linearizability.search import Ending, Found, search
+from comity.checkers.linearizability.zones import has_order
+from comity.checkers.verdict import Limits, Report, Status, Verdict
+
+MODEL = "linearizable"
+DETAILED_VIOLATIONS = 3
+"""How many violating keys get a smallest prefix and an explanation; the others are named."""
+
+__all__ = ["MODEL", "check", "check_object", "split_by_object"]
+
+
+def split_by_object(data_type: DataType, history: History) -> dict[Hashable, list[Operation]]:
+    """The operations that say something, by the object they are about, each by invocation."""
+    objects: dict[Hashable, list[Operation]] = {}
+    for operation in history.operations:
+        key = data_type.split(operation)
+        held = objects.get(key)
+        if held is None:
+            held = objects[key] = []
+        if data_type.counts(operation):
+            held.append(operation)
+        else:
+            # Also what says nothing must be an operation of the type.
+            data_type.action(operation)
+    return objects
+
+
+def check(history: History, data_type: DataType, limits: Limits) -> Report:
+    """Check a whole history. Raises `UnsuitableHistory` where the data type cannot judge it."""
+    began_ns = limits.clock_ns()
+    deadline_ns = None if limits.time_ns is None else began_ns + limits.time_ns
+    objects = split_by_object(data_type, history)
+    statistics = {"nodes": 0, "states": 0, "by_zones": 0, "by_search": 0}
+    violations: list[tuple[int, Hashable]] = []
+    unknown: list[Verdict] = []
+    for key, operations in objects.items():
+        problem = problem_of(data_type, operations)
+        fits, found = _decide(problem, limits, deadline_ns)
+        statistics["by_zones" if found is None else "by_search"] += 1
+        if found is not None:
+            statistics["nodes"] += found.nodes
+            statistics["states"] += found.states
+        if fits is None:
+            assert found is not None
+            unknown.append(_unknown(data_type, key, problem, found, limits, began_ns))
+        elif not fits:
+            violations.append((0 if found is None else found.reached, key))
+    verdicts = [
+        _violation(data_type, key, objects[key], reached, limits, deadline_ns)
+        if rank < DETAILED_VIOLATIONS
+        else _named(data_type, key, len(objects[key]))
+        for rank, (reached, key) in enumerate(violations)
+    ]
+    status = Status.VIOLATION if verdicts else Status.UNKNOWN if unknown else Status.VALID
+    valid = len(objects) - len(violations) - len(unknown)
+    return Report(
+        status=status,
+        model=MODEL,
+        data_type=data_type.name,
+        operations=len(history),
+        keys=len(objects),
+        verdicts=(*verdicts, *unknown),
+        established=_established(valid, len(objects), len(violations), len(unknown)),
+        seconds=(limits.clock_ns() - began_ns) / 1e9,
+        statistics=statistics,
+    )
+
+
+def check_object(
+    data_type: DataType,
+    key: Any,
+    operations: Sequence[Operation],
+    limits: Limits,
+    deadline_ns: int | None = None,
+) -> Verdict:
+    """Check the operations on one object, with the smallest failing prefix of a violation."""
+    problem = problem_of(data_type, operations)
+    fits, found = _decide(problem, limits, deadline_ns)
+    if fits is None:
+        assert found is not None
+        return _unknown(data_type, key, problem, found, limits, limits.clock_ns())
+    if fits:
+        return Verdict(
+            status=Status.VALID,
+            model=MODEL,
+            data_type=data_type.name,
+            key=key,
+            operations=len(operations),
+            statistics=_statistics(found),
+        )
+    reached = 0 if found is None else found.reached
+    return _violation(data_type, key, operations, reached, limits, deadline_ns)
+
+
+def _decide(problem: Problem, limits: Limits, deadline_ns: int | None) -> tuple[bool | None, Found | None]:
+    """Whether there is an order (None: a limit was reached), and what the search said if it was asked."""
+    fits = has_order(problem)
+    if fits is not None:
+        return fits, None
+    found = search(problem, limits, deadline_ns)
+    if found.ending is Ending.FOUND:
+        return True, found
+    return (False if found.ending is Ending.NONE else None), found
+
+
+def _violation(
+    data_type: DataType,
+    key: Any,
+    operations: Sequence[Operation],
+    reached: int,
+    limits: Limits,
+    deadline_ns: int | None,
+) -> Verdict:
+    """Everything before event `reached` has an order, the whole has none: find where it breaks.
+
+    A prefix of a linearizable history is linearizable, so the boundary can be found by bisection; a
+    history can only break at the return of an operation. Steps double first, since the break is mostly
+    at or just after the event the search could not get past.
+    """
+    ends = [o.completed + 1 for o in operations if o.outcome is not Outcome.INFO and o.completed is not None]
+    ends = sorted(end for end in ends if end > reached)
+    probes = 0
+    smallest = True
+
+    def fails(place: int) -> bool:
+        nonlocal probes, smallest
+        if deadline_ns is not None and limits.clock_ns() >= deadline_ns:
+            smallest = False
+            return False
+        probes += 1
+        known = prefix_of(data_type, operations, ends[place])
+        fits, _ = _decide(problem_of(data_type, known), limits, deadline_ns)
+        if fits is None:
+            smallest = False
+        return fits is False
+
+    low, high, step = 0, len(ends) - 1, 1
+    while low < high and low + step - 1 < high:
+        probe = low + step - 1
+        if fails(probe):
+            high = probe
+            break
+        low, step = probe + 1, step * 2
+    while low < high:
+        middle = (low + high) // 2
+        if fails(middle):
+            high = middle
+        else:
+            low = middle + 1
+    witness = prefix_of(data_type, operations, ends[high])
+    found = search(problem_of(data_type, witness), limits, deadline_ns, furthest_from=ends[high] - 1)
+    stuck: list[Operation] = []
+    order: tuple[Operation, ...] = ()
+    if found.ending is Ending.NONE and smallest:
+        order = found.order
+        stuck = _stuck(witness, order)
+    return Verdict(
+        status=Status.VIOLATION,
+        model=MODEL,
+        data_type=data_type.name,
+        key=key,
+        operations=len(operations),
+        explanation=explanation(data_type, key, witness, order, stuck, smallest),
+        witness=tuple(witness),
+        smallest=smallest,
+        linearization=order,
+        stuck=tuple(stuck),
+        statistics={**_statistics(found), "probes": probes},
+    )
+
+
+def _stuck(witness: Sequence[Operation], order: Sequence[Operation]) -> list[Operation]:
+    """The operations that may come next after `order`, by return: the first of them cannot wait."""
+    placed = {operation.index for operation in order}
+    open_ones = [o for o in witness if o.index not in placed and o.outcome is not Outcome.INFO]
+    open_ones.sort(key=lambda o: -1 if o.completed is None else o.completed)
+    if not open_ones:
+        return []
+    horizon = open_ones[0].completed
+    return [o for o in open_ones if horizon is None or o.invoked < horizon]
+
+
+def _unknown(
+    data_type: DataType, key: Any, problem: Problem, found: Found, limits: Limits, began_ns: int
+) -> Verdict:
+    reached = [o for o in problem.required if o.completed is not None and o.completed < found.reached]
+    where = "the history" if key is None else f"key {key!r}"
+    return Verdict(
+        status=Status.UNKNOWN,
+        model=MODEL,
+        data_type=data_type.name,
+        key=key,
+        operations=len(problem.required) + len(problem.optional) + problem.dropped,
+        explanation=(
+            f"{where}: the {found.ending.value} was reached after {found.states} remembered states; "
+            f"the first {len(reached)} of {len(problem.required)} completed operations have an order, "
+            "the rest is open."
+        ),
+        statistics={**_statistics(found), "limit": found.ending.value, "established": len(reached)},
+    )
+
+
+def _named(data_type: DataType, key: Any, operations: int) -> Verdict:
+    return Verdict(
+        status=Status.VIOLATION,
+        model=MODEL,
+        data_type=data_type.name,
+        key=key,
+        operations=operations,
+        explanation=f"key {key!r} is not linearizable as a {data_type.name} either.",
+        smallest=False,
+    )
+
+
+def _statistics(found: Found | None) -> dict[str, int | str]:
+    if found is None:
+        return {"method": "zones"}
+    return {"method": "search", "nodes": found.nodes, "states": found.states}
+
+
+def _established(valid: int, objects: int, violations: int, unknown: int) -> str:
+    if valid == objects:
+        return f"all {objects} keys are linearizable" if objects != 1 else "the only key is linearizable"
+    parts = [f"{valid} of {objects} keys are linearizable"]
+    if violations:
+        parts.append(f"{violations} are not")
+    if unknown:
+        parts.append(f"for {unknown} a limit was reached first")
+    return ", ".join(parts)

@@ -1,0 +1,74 @@
+"""Plain registers whose written values are all different: decided in O(n log n).
+
+Phillip Gibbons and Ephraim Korach, "Testing Shared Memories", SIAM J. Computing 1997; the form with
+zones is from Wojciech Golab, Xiaozhou Li, Mehul Shah, "Analyzing Consistency Properties for Fun and
+Profit", PODC 2011. A cluster is a write and the reads that returned its value; the initial value has a
+write before everything. With f the earliest return and s the latest invocation in a cluster, its zone
+reaches from the one to the other: forward where f < s, that is, where the register must have held the
+value from f to s; backward otherwise. An order exists exactly where
+
+1. every value read was written, by a write that was not invoked after the read had returned;
+2. no two forward zones overlap;
+3. no backward zone lies within a forward zone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+import msgspec
+
+from comity.checkers.linearizability.problem import NEVER, Problem
+
+
+class _Cluster(msgspec.Struct, gc=False):
+    begun: int
+    first_return: int
+    last_invocation: int
+
+
+def has_order(problem: Problem) -> bool | None:
+    """Whether there is an order; None where this is not a plain register with different values."""
+    clusters: dict[Any, _Cluster] = {problem.initial: _Cluster(-1, -1, -1)}
+    reads: list[tuple[Any, int, int]] = []
+    for action, invoked, returned in zip(problem.actions, problem.invoked, problem.returned, strict=True):
+        if action.view is None:
+            return None
+        if not action.view.writes:
+            reads.append((action.view.value, invoked, returned))
+        elif action.view.value in clusters:
+            return None
+        else:
+            clusters[action.view.value] = _Cluster(invoked, returned, invoked)
+    for operation, action in zip(problem.optional, problem.optional_actions, strict=True):
+        # What is optional here and still in the problem has a reader, or may have one.
+        if action.view is None or not action.view.writes or action.view.value in clusters:
+            return None
+        clusters[action.view.value] = _Cluster(operation.invoked, NEVER, operation.invoked)
+    for value, invoked, returned in reads:
+        cluster = clusters.get(value)
+        if cluster is None or returned < cluster.begun:
+            return False
+        cluster.first_return = min(cluster.first_return, returned)
+        cluster.last_invocation = max(cluster.last_invocation, invoked)
+    return _zones_fit(list(clusters.values()))
+
+
+def _zones_fit(clusters: list[_Cluster]) -> bool:
+    # A write of unknown outcome that nobody has read has no return: it asks for nothing.
+    bound = [cluster for cluster in clusters if cluster.first_return != NEVER]
+    forward = sorted(
+        (cluster.first_return, cluster.last_invocation)
+        for cluster in bound
+        if cluster.first_return < cluster.last_invocation
+    )
+    starts = [start for start, _ in forward]
+    if any(end > following for (_, end), following in zip(forward, starts[1:], strict=False)):
+        return False
+    for cluster in bound:
+        if cluster.first_return >= cluster.last_invocation:
+            place = bisect_right(starts, cluster.last_invocation) - 1
+            if place >= 0 and forward[place][1] > cluster.first_return:
+                return False
+    return True
