@@ -130,15 +130,20 @@ def _who(write: Operation) -> str:
     return f"{write.f.upper()} {written_value(write)!r} by process {write.process}"
 
 
-def longest_silence_ns(history: History) -> tuple[int, int]:
-    """The longest time in which no write was acknowledged to anybody: (ns, monotonic ns it began at).
-
-    Times before the first and after the last acknowledgement are not counted.
-    """
-    times = sorted(
+def acknowledged_ns(history: History) -> list[int]:
+    """When each acknowledged write was acknowledged, in order (monotonic ns)."""
+    return sorted(
         operation.completed_ns
         for operation in history.operations
         if operation.outcome is Outcome.OK and operation.f in WRITES and operation.completed_ns is not None
     )
-    gaps = [(later - earlier, earlier) for earlier, later in itertools.pairwise(times)]
-    return max(gaps, default=(0, 0))
+
+
+def longest_silence_ns(history: History, since_ns: int = 0) -> tuple[int, int]:
+    """The longest time in which no write was acknowledged to anybody: (ns, monotonic ns it began at).
+
+    Silences that ended before since_ns do not count, nor what came before the first and after the last
+    acknowledgement.
+    """
+    pairs = itertools.pairwise(acknowledged_ns(history))
+    return max(((later - earlier, earlier) for earlier, later in pairs if later >= since_ns), default=(0, 0))
