@@ -1,0 +1,232 @@
+"""Snapshots in chunks, and compaction of the log (paper section 7; thesis chapter 5).
+
+The sender reads a chunk from its host, sends it, and goes on when the receiver says where it is:
+one chunk at a time, sent again when nothing comes back. The receiver's answer names the cursor it
+wants, so a transfer that was interrupted resumes where it stopped.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from comity.protocols.raft.following import Following
+from comity.protocols.raft.log import size_of
+from comity.protocols.raft.messages import InstallSnapshot, SnapshotReply
+from comity.protocols.raft.options import RaftOptions
+from comity.protocols.raft.progress import SNAPSHOT, Progress, Transfer
+from comity.protocols.raft.state import LEADER
+from comity.replica import (
+    CoreContext,
+    Members,
+    NodeId,
+    Recovered,
+    SnapshotChunk,
+    SnapshotRead,
+    SnapshotWrite,
+    decode_members,
+)
+
+BACK_OFF = 8
+
+
+class Incoming(msgspec.Struct):
+    """A snapshot being received from the leader of `term`; `cursor`: where its next chunk starts.
+
+    Cursors are the sender's, so chunks of different leaders are not mixed.
+    """
+
+    term: int
+    index: int
+    last_term: int
+    members: Members
+    cursor: bytes = b""
+
+
+class Snapshots(Following):
+    """Both ends of a snapshot's way, and what may be dropped from the log."""
+
+    def __init__(self, context: CoreContext, options: RaftOptions, recovered: Recovered) -> None:
+        super().__init__(context, options, recovered)
+        self.incoming: Incoming | None = None
+
+    # -- receiving
+
+    def may_campaign(self) -> bool:
+        """Not while the state machine is being swapped: it could not apply anything."""
+        return not self.installing and super().may_campaign()
+
+    def on_install_snapshot(self, now_ns: int, sender: NodeId, message: InstallSnapshot) -> None:
+        """InstallSnapshot RPC, receiver implementation (figure 13), with cursors for offsets."""
+        if message.term < self.term:
+            self.answer(sender, SnapshotReply(self.term, message.index, b""))
+            return
+        try:
+            members = decode_members(message.members) if message.members else self.context.members
+        except msgspec.DecodeError:
+            self.drop(sender, message, "unreadable membership")
+            return
+        if not 0 < message.last_term <= message.term or message.index == 0:
+            self.drop(sender, message, "impossible snapshot")
+            return
+        if not self.accepts_leader(now_ns, sender, message.term):
+            self.drop(sender, message, "a second leader in one term")
+            return
+        if message.index <= self.commit:
+            self.acknowledgement_due = True
+            return
+        if self.installing:
+            return
+        incoming = self.incoming
+        if incoming is None or (incoming.term, incoming.index) != (message.term, message.index):
+            if message.cursor:
+                self.answer(sender, SnapshotReply(self.term, message.index, b""))
+                return
+            incoming = Incoming(message.term, message.index, message.last_term, members)
+            self.incoming = incoming
+            self.remember("snapshot begins", now_ns, message.index, message.last_term)
+        if message.cursor == incoming.cursor:
+            self.effects.snapshot.append(SnapshotWrite(message.chunk()))
+            if not message.next_cursor:
+                self.installing = message.index
+                return
+            incoming.cursor = message.next_cursor
+        self.answer(sender, SnapshotReply(self.term, message.index, incoming.cursor))
+
+    def snapshot_installed(self, now_ns: int, index: int) -> None:
+        """The state machine now stands at the snapshot: so does the log, which keeps what follows
+        only where it holds that very entry (figure 13, steps 6 to 8)."""
+        incoming = self.incoming
+        if incoming is None or index != self.installing:
+            raise self.broken(f"snapshot {index} installed, {self.installing} expected")
+        self.remember("snapshot installed", now_ns, index, incoming.last_term)
+        self.incoming = None
+        self.installing = 0
+        if self.log.term(index) == incoming.last_term:
+            self.log.compact(index)
+            self.matched = max(self.matched, index)
+            later = [configuration for configuration in self.configurations if configuration[0] > index]
+        else:
+            self.log.reset(index, incoming.last_term)
+            self.unsynced.clear()
+            self.durable_index = self.matched = index
+            later = []
+        self.durable_index = max(self.durable_index, index)
+        self.commit = index
+        self.configurations = [(index, incoming.members), *later]
+        self.members = self.configurations[-1][1]
+        self.write_base()
+        self.acknowledgement_due = True
+
+    # -- sending
+
+    def begin_snapshot(self, now_ns: int, peer: Progress) -> None:
+        """What the follower needs next is not in the log."""
+        peer.become_snapshot(self.options.snapshot_retry_ns)
+        self.remember("snapshot to", now_ns, peer.node)
+        self.pending = True
+
+    def send_snapshot(self, now_ns: int, peer: Progress) -> None:
+        """At the end of a turn: ask the host for the chunk that is wanted."""
+        transfer = peer.transfer
+        if transfer is None or transfer.chunk is not None or transfer.reading or transfer.held:
+            return
+        transfer.reading = True
+        transfer.sent_ns = now_ns
+        self.effects.snapshot.append(SnapshotRead(peer.node, transfer.index, transfer.cursor))
+
+    def snapshot_chunk(self, now_ns: int, request: SnapshotRead, chunk: SnapshotChunk | None) -> None:
+        """The host's answer: send it on, or start again where that snapshot is gone."""
+        peer = self.progress.get(request.peer)
+        transfer = peer.transfer if peer is not None and self.role is LEADER else None
+        if peer is None or transfer is None or not transfer.reading:
+            return
+        if (request.snapshot, request.cursor) != (transfer.index, transfer.cursor):
+            return
+        transfer.reading = False
+        if chunk is None or chunk.index < self.log.base or transfer.index not in {0, chunk.index}:
+            self.begin_snapshot(now_ns, peer)
+            if transfer.index == 0 and peer.transfer is not None:
+                peer.transfer.held = True  # there is none yet: ask again later
+                peer.transfer.sent_ns = now_ns
+            return
+        transfer.index = chunk.index
+        transfer.chunk = chunk
+        self.send_chunk(now_ns, peer, transfer, chunk)
+
+    def send_chunk(self, now_ns: int, peer: Progress, transfer: Transfer, chunk: SnapshotChunk) -> None:
+        """One chunk on its way."""
+        transfer.sent_ns = now_ns
+        self.send(peer.node, InstallSnapshot.of(self.term, chunk))
+
+    def on_snapshot_reply(self, now_ns: int, sender: NodeId, message: SnapshotReply) -> None:
+        """The receiver says where it is: read on from there."""
+        if message.term > self.term:
+            self.become_follower(now_ns, message.term, 0)
+            return
+        if message.term < self.term or self.role is not LEADER:
+            return
+        peer = self.progress.get(sender)
+        if peer is None:
+            self.drop(sender, message, "not a member")
+            return
+        peer.heard_ns = now_ns
+        transfer = peer.transfer
+        if transfer is None or transfer.chunk is None or message.index != transfer.index:
+            return
+        if message.cursor == transfer.chunk.cursor:
+            return  # it wants this very chunk: lost, or still on its way
+        transfer.cursor = message.cursor
+        transfer.chunk = None
+        transfer.retry_ns = self.options.snapshot_retry_ns
+        self.pending = True
+
+    def retry_snapshot(self, now_ns: int, peer: Progress, transfer: Transfer) -> None:
+        """On the heartbeat grid: a chunk that nothing came back for is sent again."""
+        if now_ns - transfer.sent_ns < transfer.retry_ns:
+            return
+        if transfer.chunk is not None:
+            transfer.retry_ns = min(2 * transfer.retry_ns, BACK_OFF * self.options.snapshot_retry_ns)
+            self.send_chunk(now_ns, peer, transfer, transfer.chunk)
+        elif transfer.held:
+            transfer.held = False
+            self.pending = True
+
+    # -- compaction
+
+    def compact(self, now_ns: int, index: int) -> None:
+        """Drop entries up to `index`, but keep `keep_log_bytes` for followers a little behind, and
+        as leader what recently active followers lack, up to `max_log_bytes`."""
+        if index > self.commit:
+            raise self.broken(f"told to compact up to {index}, but only {self.commit} is applied")
+        log = self.log
+        held = self.held_index(now_ns)
+        size_bytes = log.size_bytes
+        options = self.options
+        floor = log.base
+        while floor < index:
+            left = size_bytes - size_of(log.entries[floor - log.base])
+            if left < options.keep_log_bytes:
+                break
+            if floor >= held and size_bytes <= options.max_log_bytes:
+                break
+            size_bytes = left
+            floor += 1
+        if floor > log.base:
+            log.compact(floor)
+            self.write_base()
+            self.remember("compact", now_ns, floor)
+
+    def held_index(self, now_ns: int) -> int:
+        """Entries after it are kept for recently active followers."""
+        if self.role is not LEADER:
+            return self.commit
+        silent_ns = self.options.election_max_ns
+        needs = [peer.needs for peer in self.peers if now_ns - peer.heard_ns < silent_ns]
+        return min(needs, default=self.commit)
+
+    def compaction_index(self) -> int:
+        """The highest index whose dropping is durable."""
+        return self.compacted
+
+
+__all__ = ["SNAPSHOT", "Incoming", "Snapshots"]
