@@ -160,11 +160,11 @@ class History:
         places.sort(key=lambda place: place[0])
         return (event for _, event in places)
 
-    def processes(self) -> list[Process]:
+    def all_processes(self) -> list[Process]:
         """Every process that did something, in order of its first invocation."""
         return list(dict.fromkeys(operation.process for operation in self.operations))
 
-    def keys(self) -> list[Hashable]:
+    def all_keys(self) -> list[Hashable]:
         """Every key, in order of its first invocation."""
         return list(dict.fromkeys(operation.key for operation in self.operations))
 
@@ -183,7 +183,7 @@ class History:
         With the final reads in it, linearizability says that every acknowledged write is explained by
         what was found at the end: it is there, or was overwritten, or its loss is the violation.
         """
-        known = {process for process in self.processes() if isinstance(process, int)}
+        known = {process for process in self.all_processes() if isinstance(process, int)}
         process = max(known, default=-1) + 1
         events = list(self.events())
         for key, value in values.items():

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from comity.checkers.history import Table
+
 Apply = Callable[[Any], tuple[Any, Any]]
 """state -> (next state, reply). Raises `ErrorReply` where the server answers with an error."""
 
@@ -62,7 +64,7 @@ def command(name: str, arguments: Sequence[Any]) -> Apply:
 def transaction(commands: Sequence[Any]) -> Apply:
     """EXEC of [[name, argument, ...], ...], all on one key: the replies as a tuple.
 
-    A command that is answered with an error does not stop the others; its reply is then anything.
+    A command that is answered with an error does not stop the others.
     """
     steps = []
     for item in commands:
@@ -76,24 +78,29 @@ def transaction(commands: Sequence[Any]) -> Apply:
             try:
                 state, reply = step(state)
             except ErrorReply:
-                reply = _ANYTHING
+                reply = _AN_ERROR
             replies.append(reply)
         return state, tuple(replies)
 
     return apply
 
 
-class _Anything:
-    """Equal to every reply."""
+def is_error(reply: Any) -> bool:
+    """Whether a recorded reply is an error of the server: {"error": text}."""
+    return isinstance(reply, Table) and len(reply) == 1 and reply[0][0] == "error"
+
+
+class _AnError:
+    """Equal to every error reply, whatever its text."""
 
     def __eq__(self, other: object) -> bool:
-        return True
+        return is_error(other)
 
     def __hash__(self) -> int:
         return 0
 
 
-_ANYTHING = _Anything()
+_AN_ERROR = _AnError()
 
 
 def _get(_: list[str]) -> Apply:

@@ -6,7 +6,7 @@ Two spellings of operations, told apart by case:
   `append` (concatenates; its ok value says nothing), `delete`, `cas` with [from, to], and `txn` with
   [[f, key, value], ...] (f: r, w, append) on a single key;
 - upper case, Redis commands with Redis replies: value is the list of arguments after the key (or the
-  only one), the ok value is the reply: text, an integer, or null for nil. `EXEC` takes
+  only one), the ok value is the reply: text, an integer, null for nil, or {"error": text}. `EXEC` takes
   [[name, argument, ...], ...], all on the event's key, and its ok value is the list of replies, or null
   where a watched key had changed.
 """
@@ -26,6 +26,7 @@ from comity.checkers.datatypes.commands import (
     ErrorReply,
     as_integer,
     command,
+    is_error,
     text_of,
     transaction,
 )
@@ -69,9 +70,9 @@ class KeyValue(DataType):
         if operation.f != "txn":
             key: Hashable = operation.key
             return key
-        keys = list(dict.fromkeys(micro[1] for micro in self._micro_operations(operation)))
-        if operation.key is not None:
-            keys = list(dict.fromkeys([operation.key, *keys]))
+        # A key of null means the operation's own.
+        named = [operation.key, *(micro[1] for micro in self._micro_operations(operation))]
+        keys = list(dict.fromkeys(key for key in named if key is not None))
         if len(keys) > 1:
             raise self.unsuitable(operation, f"one key at a time is checked, and it has {show(tuple(keys))}")
         return keys[0] if keys else None
@@ -145,11 +146,13 @@ class KeyValue(DataType):
                 raise BadArguments("the reply of EXEC is a list with one reply a command, or null")
             return Action(_replying(apply, replies) if known else _silent(apply), False)
         apply = command(operation.f, arguments)
+        reply = operation.result
+        if known and is_error(reply):
+            return Action(_erring(apply), True)
         if operation.f == "GET" and known:
-            return _read(text_of(operation.result))
+            return _read(text_of(reply))
         if operation.f == "SET" and len(arguments) == 1:
             return _write(text_of(arguments[0]))
-        reply = operation.result
         if operation.f in RETURNS_OLD or "GET" in _upper_options(operation):
             reply = text_of(reply)
         return Action(_replying(apply, reply) if known else _silent(apply), self.observes(operation))
@@ -255,6 +258,17 @@ def _replying(apply: Apply, reply: Any) -> Step:
     return step
 
 
+def _erring(apply: Apply) -> Step:
+    def step(state: Any) -> Any:
+        try:
+            apply(state)
+        except ErrorReply:
+            return state
+        return REFUSED
+
+    return step
+
+
 def _silent(apply: Apply) -> Step:
     def step(state: Any) -> Any:
         try:
@@ -350,6 +364,8 @@ def _blind(operation: Operation) -> bool:
     """Whether it shows nothing but values it has found as a whole, or that there was none."""
     if not operation.f.isupper():
         return True
+    if is_error(operation.result):
+        return False
     test = _BLIND.get(operation.f)
     # Additions find a number, and `numbers` stands for them.
     return operation.f in ADDS or (test is not None and test(operation))
