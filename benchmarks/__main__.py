@@ -141,7 +141,7 @@ def main() -> int:
             ", ".join(document["versions"].values()),
             f"{document['machine']['processor']}, {document['machine']['cores']} cores, "
             f"Linux {document['machine']['kernel']}, Python {document['machine']['python']}; "
-            f"{VALUE_BYTES}-byte values, {KEYS:,} keys, {document['rounds']} rounds; load generated there too",
+            f"{VALUE_BYTES}-byte values, {KEYS:,} keys, {document['rounds']} rounds; load from there too",
         ]
         titles = {row.name: row.title for row in ROWS}
         written.append(chosen.output / "benchmarks.svg")

@@ -15,7 +15,6 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from comity.checkers.history import Outcome
 from comity.checkers.verdict import Status
@@ -48,7 +47,7 @@ def chaos(
         bool, typer.Option(help="Keep the nodes' data and logs; on a violation they are.")
     ] = False,
     history: Annotated[Path, typer.Option(help="Where the history is written.")] = Path(
-        "chaos-history.jsonl"
+        "results/chaos-history.jsonl"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -230,27 +229,27 @@ class _Run:
     def show(self, judgement: Judgement) -> None:
         """The result for people."""
         console = self.console
-        table = Table(show_header=False, box=None, pad_edge=False)
+
+        def say(what: str, found: str) -> None:
+            console.print(f"{what:24}{found}", markup=False)
+
         account, report = judgement.account, judgement.report
         ok, fail, info = (self.counts[outcome] for outcome in (Outcome.OK, Outcome.FAIL, Outcome.INFO))
-        table.add_row("operations", f"{ok:,} acknowledged, {fail:,} refused, {info:,} of unknown outcome")
+        say("operations", f"{ok:,} acknowledged, {fail:,} refused, {info:,} of unknown outcome")
         kinds = Counter(event.kind for event in self.events)
-        table.add_row(
-            "faults", ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "none"
-        )
-        table.add_row("longest without a write", f"{judgement.silence_ns / 1e9:.2f} s")
+        say("faults", ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "none")
+        say("longest without a write", f"{judgement.silence_ns / 1e9:.2f} s")
         lost = f"{len(account.problems)} not accounted for" if account.problems else "all accounted for"
-        table.add_row("acknowledged writes", f"{account.acknowledged:,}, {lost}")
-        table.add_row(
+        say("acknowledged writes", f"{account.acknowledged:,}, {lost}")
+        say(
             "linearizable",
             f"{report.status.value}: {report.operations:,} operations on {report.keys:,} keys, "
             f"checked in {report.seconds:.1f} s",
         )
-        table.add_row("replicas", _digest_line(judgement))
-        table.add_row("history", str(self.history_file))
+        say("replicas", _digest_line(judgement))
+        say("history", str(self.history_file))
         if self.cluster.keep:
-            table.add_row("data and logs kept", str(self.cluster.directory))
-        console.print(table)
+            say("data and logs kept", str(self.cluster.directory))
         for problem in judgement.problems:
             console.print(f"\n[red]✗[/red] {_escaped(problem)}")
         if judgement.status is Status.UNKNOWN:
