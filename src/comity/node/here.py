@@ -17,7 +17,6 @@ from comity.formats import resp
 from comity.node.connection import LEVELS, LINEARIZABLE, Connection
 from comity.node.information import information
 from comity.node.routes import ROUTE_HERE, Routes
-from comity.store import introspection
 
 if TYPE_CHECKING:
     from comity.node.dispatch import Dispatcher
@@ -68,6 +67,13 @@ def answer(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     reply = HANDLERS[name](dispatcher, connection, args)
     if reply is not None:
         dispatcher.answer(connection, reply)
+
+
+def immediate(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
+    """The reply of one of the commands above that may stand in a transaction."""
+    reply = HANDLERS[args[0].upper()](dispatcher, connection, args)
+    assert reply is not None
+    return reply
 
 
 def _ping(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
@@ -184,6 +190,8 @@ def _unwatch(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) 
 
 
 def _command(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
+    from comity.store import introspection
+
     return introspection.command(args, connection.protocol)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.formats import resp
+from comity.node import here
 from comity.node.connection import LOG, READ, Connection, Run
 from comity.node.group import Group, ReadRun
 from comity.node.routes import ROUTE_HERE, Route
@@ -45,8 +46,6 @@ class Transactions:
         elif route.name == "watch":
             dispatcher.answer(connection, resp.error("ERR WATCH inside MULTI is not allowed"))
         elif route.name in ("quit", "reset"):
-            from comity.node import here
-
             here.answer(dispatcher, connection, args)
         elif route.kind == ROUTE_HERE and route.name not in ("ping", "echo", "unwatch", "select"):
             connection.queued_error = True
@@ -85,7 +84,7 @@ class Transactions:
             dispatcher.answer(connection, refusal or b"")
             return
         versions = [(key, version, bucket) for (_, key), (version, bucket) in watches.items()]
-        command = encode_exec(versions, commands)
+        command = encode_exec(versions, [self._known(connection, args) for args in commands])
         builder = group.builder(connection.protocol)
         builder.commands.append(command)
         builder.size += sum(map(len, command))
@@ -94,6 +93,14 @@ class Transactions:
         connection.outstanding += 1
         group.added(builder, Run(connection, 1, dispatcher.host.now_ns, route))
         dispatcher.host.dirty(group)
+
+    def _known(self, connection: Connection, args: list[bytes]) -> list[bytes] | bytes:
+        """A queued command, or the reply of one that needs no log."""
+        route = self.dispatcher.routes.find(args[0])
+        assert route is not None
+        if route.kind == ROUTE_HERE and route.name != "client":
+            return here.immediate(self.dispatcher, connection, args)
+        return args
 
     def _group(
         self, commands: list[list[bytes]], watches: dict[tuple[int, bytes], tuple[int, int]]
