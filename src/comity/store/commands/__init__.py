@@ -1,0 +1,1 @@
+"""The commands of the state machine, by data type: functions (context, arguments) -> reply."""
