@@ -73,6 +73,7 @@ class Election(Replica):
         elif self.options.lease_reads and not fresh:
             # Before the crash this replica may have helped a leader to a lease (thesis 6.4.1).
             self.bars_votes_until_ns = now_ns + self.options.election_ns
+        self.set_deadline()
 
     def sole_voter(self) -> bool:
         """Whether this replica decides alone."""

@@ -49,6 +49,8 @@ def _position(core: RaftCore) -> str:
 def _durability(core: RaftCore) -> str:
     if not 0 <= core.synced <= core.written or core.hard_state_written > core.written:
         return f"{core.synced} durable, {core.hard_state_written} hard state, of {core.written} written"
+    if core.hard_state != (core.term, core.vote):
+        return f"term and vote {core.hard_state} were written, not ({core.term}, {core.vote})"
     if core.durable_index > core.log.last:
         return f"durable up to {core.durable_index}, but the log ends at {core.log.last}"
     if core.unsynced and core.unsynced[0][0] <= core.synced:
@@ -67,6 +69,8 @@ def _role(core: RaftCore) -> str:
             return "a leader whose term or vote is not durable"
         if core.election_due_ns != NEVER or core.heartbeat_due_ns == NEVER:
             return "a leader that campaigns or does not tick"
+        if core.deadline_ns > min(core.heartbeat_due_ns, core.transfer_due_ns, core.commit_due_ns):
+            return "a leader's deadline is overlooked"
         if core.reads_asked:
             return "a leader that asks another for reads"
         return ""
@@ -74,6 +78,8 @@ def _role(core: RaftCore) -> str:
         return "leadership outlived the leader"
     if core.election_due_ns == NEVER:
         return "nobody is to be elected"
+    if core.deadline_ns > min(core.election_due_ns, core.read_retry_ns):
+        return "a follower's deadline is overlooked"
     if core.leader_id == core.node:
         return "it follows itself"
     if core.term == 0 and core.vote:
@@ -111,7 +117,7 @@ def _membership(core: RaftCore) -> str:
             if not entering:
                 return f"majorities of configurations {previous_index} and {index} need not meet"
         previous_index, previous = index, later
-    if core.role is LEADER and len(configurations) > 2:
+    if core.role is LEADER and sum(index > core.first_index for index, _ in configurations[1:]) > 1:
         return "two membership changes overlap"
     return ""
 

@@ -67,6 +67,7 @@ class Leading(Snapshots):
     def end_leading(self, now_ns: int) -> None:
         """A later term, or no quorum."""
         self.abandon_reads()
+        self.matched = self.commit
         self.heartbeat_due_ns = self.commit_due_ns = NEVER
         self.progress = {}
         self.peers = ()
@@ -243,8 +244,15 @@ class Leading(Snapshots):
             self.back_track(peer, message)
             return
         news = peer.acknowledged(message.match)
-        if peer.state is PROBE or (peer.state is SNAPSHOT and peer.match >= self.log.base):
-            if peer.match + 1 >= peer.next or peer.state is SNAPSHOT:
+        transfer = peer.transfer
+        if transfer is not None:
+            if peer.match >= self.log.base:
+                peer.become_replicate()
+                self.pending = True
+            elif 0 < transfer.index <= peer.match:
+                self.begin_snapshot(now_ns, peer)  # the log was compacted past it meanwhile
+        elif peer.state is PROBE:
+            if peer.match + 1 >= peer.next:
                 peer.become_replicate()
                 self.pending = True
         elif peer.next <= self.log.last:

@@ -63,6 +63,9 @@ MEMBERS = int(EntryKind.MEMBERS)
 class Replica(Core):
     """State, durability, commitment: the ground the other layers stand on."""
 
+    members: Members = Members(voters=())
+    """The configuration in force: the last one in the log, committed or not."""
+
     def __init__(self, context: CoreContext, options: RaftOptions, recovered: Recovered) -> None:
         super().__init__()
         self.context = context
@@ -90,6 +93,8 @@ class Replica(Core):
         """Of these, how many are durable."""
         self.hard_state_written = 0
         """The value of `written` that makes the current term and vote durable."""
+        self.hard_state = (self.term, self.vote)
+        """The term and vote written last."""
         self.durable_index = self.log.last
         """The log is durable up to here."""
         self.unsynced: deque[tuple[int, int]] = deque()
@@ -100,7 +105,7 @@ class Replica(Core):
 
         self.configurations: list[tuple[int, Members]] = [(0, context.members)]
         """(index, membership), in log order: the committed one, then those appended after it."""
-        self.members: Members = context.members
+        self.members = context.members
         self._recover_members(recovered)
 
         self.progress: dict[NodeId, Progress] = {}
@@ -190,6 +195,7 @@ class Replica(Core):
         self.effects.write.append(hard_state_record(self.term, self.vote))
         self.written += 1
         self.hard_state_written = self.written
+        self.hard_state = (self.term, self.vote)
 
     def write_entries(self, first: int, entries: list[Entry]) -> None:
         """Entries just put in the log at `first` and after it."""
