@@ -135,5 +135,7 @@ def redis_command(state: Any, name: str, arguments: list[Any]) -> tuple[Any, Any
         number = int(state) if exists else 0
     except ValueError:
         raise Impossible from None
+    if exists and str(number) != state:
+        raise Impossible  # such as 07
     number += amount if name.startswith("INCR") else -amount
     return str(number), number

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comity.checkers.datatypes.base import REFUSED, Action, DataType, Refused, Step
+from comity.checkers.datatypes.base import REFUSED, Action, DataType, Goal, Refused, Step
 from comity.checkers.datatypes.kv import KeyValue
 from comity.checkers.datatypes.register import CasRegister, Register
 from comity.checkers.errors import UnsuitableHistory
@@ -18,6 +18,7 @@ __all__ = [
     "Action",
     "CasRegister",
     "DataType",
+    "Goal",
     "KeyValue",
     "Refused",
     "Register",

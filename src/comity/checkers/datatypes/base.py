@@ -51,6 +51,10 @@ Step = Callable[[Any], Any]
 """state -> next state, or `REFUSED`: one operation, prepared."""
 
 
+Goal = Callable[[Any], bool]
+"""Whether an operation may be helped by a state: see `DataType.goals`."""
+
+
 class RegisterView(NamedTuple):
     """An operation as a plain read or write of one value, for the checks that only registers have."""
 
@@ -117,6 +121,16 @@ class DataType(abc.ABC):
         """Of these operations on one object, the places of those of unknown outcome whose effect
         nothing later can have seen: every valid order stays valid without them."""
         return set()
+
+    def goals(self, required: Sequence[Operation], optional: Sequence[Operation]) -> list[Goal | None] | None:
+        """What operations of unknown outcome, `optional`, can do for the `required` ones.
+
+        For each required operation: a test of a state that may only say no where the operation is
+        refused in that state and in every other that `optional` ones, none of which overwrites it as a
+        whole, can make of it; None where every state accepts the operation and it leaves the same state
+        behind. None in place of the list where nothing is known.
+        """
+        return None
 
     def describe(self, operation: Operation) -> str:
         """The operation in a few words, without its process: `write 4`, `read → 4`."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from comity.checkers.datatypes.base import REFUSED, Action, DataType, RegisterView, Step, show
+from comity.checkers.datatypes.base import REFUSED, Action, DataType, Goal, RegisterView, Step, show
 from comity.checkers.datatypes.commands import (
     READ_COMMANDS,
     Apply,
@@ -201,6 +201,15 @@ class KeyValue(DataType):
             if operation.outcome is Outcome.INFO and seen.never_of(operation)
         }
 
+    def goals(self, required: Sequence[Operation], optional: Sequence[Operation]) -> list[Goal | None] | None:
+        if any(
+            operation.f in {"cas", "txn", "EXEC"} or "XX" in _upper_options(operation)
+            for operation in optional
+        ):
+            # These turn one value into another that has nothing in common with it.
+            return None
+        return [_goal(operation) for operation in required]
+
     def describe(self, operation: Operation) -> str:
         if operation.f in READS and operation.outcome is Outcome.OK:
             return f"{operation.f} → {show(operation.result)}"
@@ -277,6 +286,63 @@ def _silent(apply: Apply) -> Step:
             return state
 
     return step
+
+
+def _goal(operation: Operation) -> Goal | None:
+    f, result = operation.f, operation.result
+    if f in WRITES or f in DELETES:
+        return None
+    if f in READS:
+        return _grows_into(result)
+    if f == "cas" and operation.outcome is Outcome.OK:
+        return _grows_into(operation.value[0])
+    if not f.isupper() or f == "EXEC" or is_error(result):
+        return _always
+    options = _upper_options(operation)
+    if f in RETURNS_OLD or "GET" in options:
+        return _grows_into(text_of(result))
+    if f == "SET" and not options & {"NX", "XX"}:
+        return None
+    if f == "APPEND":
+        return _grows_to(result - len(arguments_of(operation)[0].encode()))
+    if f == "STRLEN":
+        return _grows_to(result)
+    if f in ADDS:
+        return lambda state: state is None or as_integer(state) is not None
+    absent = (
+        result == 1
+        if f == "SETNX"
+        else (result is None) == ("XX" in options)
+        if f == "SET"
+        else result == 0  # DEL, UNLINK, EXISTS
+    )
+    return (lambda state: state is None) if absent else _always
+
+
+def _always(_: Any) -> bool:
+    return True
+
+
+def _grows_into(value: Any) -> Goal:
+    """Whether a state is `value`, or what may become it by appending and counting."""
+    if not isinstance(value, str):
+        return lambda state: state is None or state == value
+
+    def goal(state: Any) -> bool:
+        return state is None or not isinstance(state, str) or value.startswith(state) or _counts(state)
+
+    return goal
+
+
+def _grows_to(length: int) -> Goal:
+    def goal(state: Any) -> bool:
+        return not isinstance(state, str) or len(state.encode()) <= length or _counts(state)
+
+    return goal
+
+
+def _counts(state: str) -> bool:
+    return as_integer(state) is not None
 
 
 class _Seen(msgspec.Struct):

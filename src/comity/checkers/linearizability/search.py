@@ -11,8 +11,12 @@ What is added here, and why no valid order is missed by it:
   in any order that places it later it can be moved here, since it changes nothing.
 - Operations of unknown outcome are optional. They are tried only where nothing else leads on, and
   of those with equal effects only the one invoked first: it may come at any time another may.
-- After an optional operation, one that would have been accepted before it too, and leads to the same
-  state, need not be tried: that order is found without the optional operation.
+- After an optional operation, one that would have been accepted before it too need not be tried where
+  that leads to the same state, without the optional operation or with it afterwards: what it allows
+  has more operations placed, or fewer optional ones used, and is looked at as well. (Two optional ones
+  that can change places are tried in one order only.)
+- An optional operation is tried only where it may help, it or others after it, some operation that can
+  come next (`DataType.goals`).
 - A configuration that failed also fails with more of the optional operations already used up.
 - Where only one operation can come next it is placed at once, and needs no configuration of its own.
 """
@@ -25,7 +29,7 @@ from typing import Any
 
 import msgspec
 
-from comity.checkers.datatypes import REFUSED
+from comity.checkers.datatypes import REFUSED, Goal, Step
 from comity.checkers.history import Operation
 from comity.checkers.linearizability.problem import NEVER, Problem
 from comity.checkers.verdict import Limits
@@ -74,6 +78,8 @@ class _Frame(msgspec.Struct, gc=False):
     options: list[tuple[int, Any]]
     optional_tried: bool
     before: Any
+    last: int
+    window: list[int]
 
 
 def search(problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int = NEVER) -> Found:
@@ -96,6 +102,7 @@ class _Search:
         self.observes = [action.observes for action in problem.actions]
         self.invoked = [*problem.invoked, NEVER]
         self.returned = problem.returned
+        self.goals = problem.data_type.goals(problem.required, problem.optional) if problem.optional else None
         # The list of operations not placed yet, by invocation; place `count` is its head and its end.
         self.following = [*range(1, count + 1), 0]
         self.preceding = [count, *range(count)]
@@ -126,10 +133,16 @@ class _Search:
 
     # -- one configuration
 
-    def enter(self, state: Any, low: int, mask: int, used: int, before: Any) -> _Frame:
+    def enter(
+        self, state: Any, low: int, mask: int, used: int, before: Any = REFUSED, last: int = 0
+    ) -> _Frame:
         """Place what can be placed without a choice, from this configuration on, and say what the
-        choices are then. mask: which places from `low` on are placed, with `low`, which is not, as
-        bit 0; every place below `low` is."""
+        choices are then.
+
+        mask: which places from `low` on are placed, with `low`, which is not, as bit 0; every place
+        below `low` is. before, last: the state before the optional operation that led here, and its
+        place; `REFUSED` where it was no optional one.
+        """
         following, preceding, order = self.following, self.preceding, self.order
         invoked, returned, steps, observes = self.invoked, self.returned, self.steps, self.observes
         end = self.count
@@ -137,21 +150,19 @@ class _Search:
         while True:
             horizon = NEVER
             first = -1
-            changing: list[int] = []
+            window: list[int] = []
             depth = len(order)
             place = following[end]
             while invoked[place] < horizon:
                 after = following[place]
-                if observes[place]:
-                    if steps[place](state) is not REFUSED:
-                        left = preceding[place]
-                        following[left] = after
-                        preceding[after] = left
-                        order.append(place)
-                        place = after
-                        continue
-                else:
-                    changing.append(place)
+                if observes[place] and steps[place](state) is not REFUSED:
+                    left = preceding[place]
+                    following[left] = after
+                    preceding[after] = left
+                    order.append(place)
+                    place = after
+                    continue
+                window.append(place)
                 if returned[place] < horizon:
                     horizon = returned[place]
                     first = place
@@ -165,11 +176,13 @@ class _Search:
                     else:
                         mask |= 1 << (done - low)
             options: list[tuple[int, Any]] = []
-            for place in changing:
+            for place in window:
+                if observes[place]:
+                    continue
                 next_state = steps[place](state)
                 if next_state is REFUSED:
                     continue
-                if before is not REFUSED and steps[place](before) == next_state:
+                if before is not REFUSED and self.reaches(steps[place], next_state, before, last):
                     continue
                 options.append((place, next_state))
             if len(options) != 1 or forced >= FORCED_RUN or self.has_optional(horizon):
@@ -185,7 +198,15 @@ class _Search:
             before = REFUSED
         if len(options) > 1:
             self.rank(options, first, state)
-        return _Frame(state, low, mask, used, horizon, len(order), options, False, before)
+        return _Frame(state, low, mask, used, horizon, len(order), options, False, before, last, window)
+
+    def reaches(self, step: Step, target: Any, before: Any, last: int) -> bool:
+        """Whether `step` leads from `before` to `target` without the optional operation `last`, or with
+        it afterwards."""
+        without = step(before)
+        if without is REFUSED or without == target:
+            return without is not REFUSED
+        return bool(self.problem.optional_actions[last].step(without) == target)
 
     def rank(self, options: list[tuple[int, Any]], first: int, state: Any) -> None:
         """Best last: what lets the operation that must return first be placed, then by return."""
@@ -209,22 +230,35 @@ class _Search:
         return False
 
     def optional_options(self, frame: _Frame) -> list[tuple[int, Any]]:
-        """The optional operations worth trying from a configuration, as options below -1."""
+        """The optional operations worth trying from a configuration, as options below 0: -1 - group."""
         problem, taken, state = self.problem, self.taken, frame.state
         options: list[tuple[int, Any]] = []
+        helps: list[Goal] | None = None
+        if self.goals is not None:
+            helps = [goal for goal in map(self.goals.__getitem__, frame.window) if goal is not None]
         for group, members in enumerate(problem.groups):
             if taken[group] == len(members):
                 continue
             place = members[taken[group]]
             if problem.optional[place].invoked >= frame.horizon:
+                if not taken[group]:
+                    break
                 continue
             step = problem.optional_actions[place].step
             after = step(state)
             if after is REFUSED or after == state:
                 continue
-            if frame.before is not REFUSED and step(frame.before) == after:
+            if frame.before is not REFUSED:
+                without = step(frame.before)
+                if without == after:
+                    continue
+                swaps = without is not REFUSED and place < frame.last
+                if swaps and problem.optional_actions[frame.last].step(without) == after:
+                    continue
+            if helps is not None and not any(goal(after) for goal in helps):
                 continue
             options.append((-1 - group, after))
+        options.reverse()
         return options
 
     # -- the whole
@@ -232,7 +266,7 @@ class _Search:
     def run(self) -> Found:
         """Depth first, with an explicit stack."""
         stack: list[_Frame] = []
-        frame = self.enter(self.problem.initial, 0, 0, 0, REFUSED)
+        frame = self.enter(self.problem.initial, 0, 0, 0)
         while True:
             if self.placed == self.count:
                 return self.found(Ending.FOUND, NEVER)
@@ -273,13 +307,13 @@ class _Search:
             group = -1 - item
             member = self.problem.groups[group][self.taken[group]]
             self.taken[group] += 1
-            return self.enter(state, frame.low, frame.mask, frame.used | 1 << member, frame.state)
+            return self.enter(state, frame.low, frame.mask, frame.used | 1 << member, frame.state, member)
         left, after = self.preceding[item], self.following[item]
         self.following[left] = after
         self.preceding[after] = left
         self.placed += 1
         low, mask = _normal(frame.low, frame.mask | 1 << (item - frame.low))
-        return self.enter(state, low, mask, frame.used, REFUSED)
+        return self.enter(state, low, mask, frame.used)
 
     def known_to_fail(self, frame: _Frame) -> bool:
         earlier = self.failed.get((frame.low, frame.mask, frame.state))
