@@ -114,8 +114,7 @@ def _info_of(args: list[bytes], protocol: int) -> bytes:
     if len(args) == 2:
         return array([_info(entry, protocol) for entry in _public()])
     entries = [_named(name) for name in args[2:]]
-    # Redis has no null array here, whatever its protocol's own.
-    missing = null(protocol) if protocol == 3 else b"*-1\r\n"
+    missing = null(protocol)
     return array([missing if entry is None else _info(entry, protocol) for entry in entries])
 
 
@@ -149,7 +148,7 @@ def _categories(entry: Command) -> list[str]:
         "fast": "fast" in flags,
         "slow": "fast" not in flags,
         "dangerous": "dangerous" in flags,
-        "connection": (entry.group == "connection" and entry.name not in (b"CLIENT",))
+        "connection": (entry.group == "connection" and entry.name != b"CLIENT")
         or entry.name.startswith(b"COMMAND"),
         "transaction": entry.group == "transactions",
     }

@@ -101,21 +101,28 @@ class Context(WorkingSet):
     def put(self, key: bytes, data: bytes, expires_ms: int = 0) -> None:
         """Make the key hold this string and expire then (0: never). A time that has come deletes it."""
         old = self.hot.get(key) or self.load(key)
-        if old[0] is None:
-            self.keys += 1
-        elif old[2]:
+        before = old[0]
+        if old[2]:
             self.expiry.remove(old[2], key)
         if expires_ms:
             if expires_ms <= self.now_ms:
                 self._put_expired(key, old)
                 return
             self.expiry.add(expires_ms, key)
-        self.store(key, (data, self.index, expires_ms), old)
+        # From here on it is `store`, written out: this is where most of the time goes.
+        if before is None:
+            before = b""
+            self.keys += 1
+            self.created.add(key)
+        size = len(data)
+        self.hot[key] = self.dirty[key] = (data, self.index, expires_ms)
+        self.hot_bytes += size - len(before)
+        self.dirty_bytes += size
 
     def _put_expired(self, key: bytes, old: Cell) -> None:
-        self.keys -= 1
         self.buckets[xxh3_64_intdigest(key) % WATCH_BUCKETS] = self.index
         if old[0] is not None:
+            self.keys -= 1
             self.store(key, ABSENT, old)
 
     def delete(self, key: bytes) -> bool:

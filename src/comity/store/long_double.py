@@ -49,7 +49,7 @@ def parse(text: bytes) -> Value:
     sign, whole, fraction, bare, power = match.groups()
     digits = (whole or b"") + (fraction or b"") + (bare or b"")
     scale = len(fraction or bare or b"")
-    significand = int(digits, base)
+    significand = _integer(digits) if base == 10 else int(digits, base)
     if significand == 0:
         return 0, 0
     exponent = _exponent(power)
@@ -78,6 +78,15 @@ def _exponent(power: bytes | None) -> int:
         raise ValueError("out of range")
     number = int(digits or b"0")
     return -number if power.startswith(b"-") else number
+
+
+def _integer(digits: bytes) -> int:
+    # In pieces: Python refuses to read very long integers at once.
+    number = 0
+    for start in range(0, len(digits), 1000):
+        piece = digits[start : start + 1000]
+        number = number * 10 ** len(piece) + int(piece)
+    return number
 
 
 def add(left: Value, right: Value) -> Value:

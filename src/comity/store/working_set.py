@@ -51,16 +51,16 @@ class WorkingSet:
     """Cells by key, over one generation of one group in an engine."""
 
     __slots__ = (
-        "_created",
-        "_flushing_created",
         "cache_bytes",
         "cold",
         "cold_bytes",
+        "created",
         "dirty",
         "dirty_bytes",
         "engine",
         "family",
         "flushing",
+        "flushing_created",
         "hot",
         "hot_bytes",
         "misses",
@@ -77,8 +77,8 @@ class WorkingSet:
         self.dirty: dict[bytes, Cell] = {}
         self.dirty_bytes = 0
         self.flushing: dict[bytes, Cell] = {}
-        self._created = Created()
-        self._flushing_created = Created()
+        self.created = Created()
+        self.flushing_created = Created()
         self.misses = 0
 
     # -- one key
@@ -125,7 +125,7 @@ class WorkingSet:
         self.hot[key] = self.dirty[key] = cell
         if before is None:
             before = b""
-            self._created.add(key)
+            self.created.add(key)
         if data is None:
             data = b""
         size = len(data)
@@ -178,7 +178,7 @@ class WorkingSet:
 
     def _above(self, start: bytes) -> Iterator[bytes]:
         """Places of keys that may be above the engine only, each once."""
-        left, right = self._created.places(), self._flushing_created.places()
+        left, right = self.created.places(), self.flushing_created.places()
         at_left, at_right = bisect_left(left, start), bisect_left(right, start)
         previous = b""
         while at_left < len(left) or at_right < len(right):
@@ -198,17 +198,17 @@ class WorkingSet:
         """Hand over what is dirty; the dict stays as it is from now on."""
         self.flushing, self.dirty = self.dirty, {}
         self.dirty_bytes = 0
-        self._flushing_created, self._created = self._created, Created()
+        self.flushing_created, self.created = self.created, Created()
         return self.flushing
 
     def end_flush(self) -> None:
         """What was handed over is in the engine now."""
         self.flushing = {}
-        self._flushing_created = Created()
+        self.flushing_created = Created()
 
     def restart(self, prefix: bytes) -> None:
         """Forget everything and continue, empty above the engine, over another generation."""
         self.family = layout.family_prefix(prefix, layout.FAMILY_CELLS)
         self.hot, self.cold, self.dirty, self.flushing = {}, {}, {}, {}
         self.hot_bytes = self.cold_bytes = self.dirty_bytes = 0
-        self._created, self._flushing_created = Created(), Created()
+        self.created, self.flushing_created = Created(), Created()

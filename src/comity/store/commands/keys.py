@@ -11,6 +11,7 @@ from comity.store.replies import OK, ONE, ZERO, array, bulk
 from comity.store.replies import integer as number
 
 SCAN_COUNT = 10
+CURSOR_MAX = (1 << 64) - 1
 
 
 def delete(ctx: Context, args: list[bytes]) -> bytes:
@@ -132,10 +133,12 @@ def scan(ctx: Context, args: list[bytes]) -> bytes:
 
 
 def _cursor(text: bytes) -> int:
-    if text.isdigit() and len(text) <= 20:
-        position = int(text)
-        if position < 1 << 64:
-            return position
+    # As C's strtoul reads it: a sign may be there, and nothing at all means 0.
+    digits = text[1:] if text[:1] in (b"+", b"-") else text
+    if not text:
+        return 0
+    if digits.isdigit() and len(digits) <= 20 and int(digits) <= CURSOR_MAX:
+        return int(text) & CURSOR_MAX
     raise CommandError(b"ERR invalid cursor")
 
 

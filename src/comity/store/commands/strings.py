@@ -58,6 +58,9 @@ def _set_with_options(ctx: Context, args: list[bytes]) -> bytes:
         position += 1
     expires_ms = 0 if expiry is None else expiry_time(ctx, b"set", *expiry)
     key = args[1]
+    if not condition and not wants_old and not keeps:
+        ctx.put(key, args[2], expires_ms)
+        return OK
     cell = ctx.cell(key)
     old = None if cell is None else cell[0]
     reply = (ctx.null if old is None else bulk(old)) if wants_old else OK
