@@ -40,6 +40,7 @@ from comity.replica import (
     decode_members,
 )
 from comity.store.engines import Engine
+from comity.store.limits import StoreLimits
 from comity.store.machine import StateMachine
 
 PASSES_PER_TURN = 4
@@ -66,11 +67,13 @@ class Host:
         protocols: Mapping[str, Protocol],
         seed: int,
         note: Callable[..., None] | None = None,
+        cache_bytes: int = 64 << 20,
     ) -> None:
         self.config = config
         self.journal = journal
         self.engine = engine
         self.seed = seed
+        self.limits = StoreLimits(cache_bytes=cache_bytes)
         self.note = note if note is not None else _quiet
         self.metrics = Metrics()
         self.now_ns = 0
@@ -102,7 +105,7 @@ class Host:
         number = group_number(name)
         if number in self.groups:
             raise ValueError(f"keyspaces {name} and {self.groups[number].name} collide; rename one")
-        machine = StateMachine(number, self.engine)
+        machine = StateMachine(number, self.engine, self.limits)
         core = self._build(name, protocol, options, number, machine)
         group = Group(self, number, name, protocol, core, machine)
         self.groups[number] = group

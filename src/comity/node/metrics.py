@@ -32,6 +32,8 @@ class Metrics:
     its first command. commands: exact counts by command. errors: answers by error prefix.
     """
 
+    bucket_edges_ns = BUCKETS_NS
+
     def __init__(self) -> None:
         self.latency: dict[str, Histogram] = {}
         self.commands: dict[str, int] = {}

@@ -1,9 +1,9 @@
 """A node's data directory: whose it is, who uses it now, and what its journal holds.
 
-    DIR/identity.json   cluster, node and format; written once
-    DIR/lock            flock'ed by the process that uses the directory; holds its pid
-    DIR/wal/*.wal       the journal's segments
-    DIR/state/          the state engine (RocksDB)
+DIR/identity.json   cluster, node and format; written once
+DIR/lock            flock'ed by the process that uses the directory; holds its pid
+DIR/wal/*.wal       the journal's segments
+DIR/state/          the state engine (RocksDB)
 """
 
 from __future__ import annotations

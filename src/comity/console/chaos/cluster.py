@@ -100,6 +100,7 @@ def serve_command(
         *("--peer", endpoint.peer_address),
         *("--admin", endpoint.admin_address),
         *("--members", peers),
+        *(("--keyspaces", ",".join(keyspaces)) if keyspaces else ()),
     ]
 
 

@@ -1,0 +1,1 @@
+"""What people type: the `comity` command and its sub-commands."""

@@ -1,0 +1,183 @@
+"""`comity up`: a local cluster of real processes, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+
+
+def up(
+    nodes: Annotated[int, typer.Option(min=1, max=9, help="How many nodes.")] = 3,
+    base_port: Annotated[
+        int, typer.Option(min=1, max=65000, help="Redis ports from here; peers +100, admin +200.")
+    ] = 7001,
+    data: Annotated[Path, typer.Option(help="Where the nodes keep their data.")] = Path("comity-data"),
+    engine: Annotated[str, typer.Option(help="rocksdb, or memory, which forgets.")] = "rocksdb",
+    keyspaces: Annotated[str, typer.Option(help="Keyspaces beside 'default', comma separated.")] = "",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with further settings for every node.")
+    ] = None,
+) -> None:
+    """Start nodes 1..N, print a line beginning with 'ready' when all serve, stop them on SIGINT or SIGTERM."""
+    if nodes > 99:
+        raise typer.BadParameter("at most 99 nodes")
+    if engine == "memory":
+        print("comity up: the memory engine forgets everything when it stops", file=sys.stderr)  # noqa: T201
+    local = LocalCluster(nodes, host, base_port, data, engine, keyspaces, config)
+    raise typer.Exit(local.run())
+
+
+class LocalCluster:
+    """The child processes of one `comity up`."""
+
+    def __init__(
+        self,
+        nodes: int,
+        host: str,
+        base_port: int,
+        data: Path,
+        engine: str,
+        keyspaces: str,
+        config: Path | None,
+    ) -> None:
+        self.numbers = range(1, nodes + 1)
+        self.host = host
+        self.base_port = base_port
+        self.data = data
+        self.engine = engine
+        self.keyspaces = keyspaces
+        self.config = config
+        self.children: dict[int, subprocess.Popen[bytes]] = {}
+        self.stopping = False
+
+    def address(self, node: int, offset: int = 0) -> str:
+        """host:port of a node; offset 0 Redis, 100 peers, 200 admin."""
+        return f"{self.host}:{self.base_port + offset + node - 1}"
+
+    def log(self, node: int) -> Path:
+        """Where a node's log goes."""
+        return self.data / f"node-{node}.log"
+
+    def run(self) -> int:
+        """Until a signal, or until a node dies; the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(
+                f"comity up: {self.data} cannot be created: {error.strerror}; choose another with --data",
+                file=sys.stderr,
+            )  # noqa: T201
+            return 2
+        try:
+            for node in self.numbers:
+                self._start(node)
+            if not self._wait_ready():
+                return 0 if self.stopping else 1
+            self._say_ready()
+            return self._watch()
+        finally:
+            self._stop()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.stopping = True
+
+    def _start(self, node: int) -> None:
+        members = ",".join(f"{n}={self.address(n, 100)}/{self.address(n)}" for n in self.numbers)
+        command = [sys.executable, "-m", "comity.console.main", "serve", "--node", str(node)]
+        command += ["--data", str(self.data / f"node-{node}"), "--engine", self.engine, "--members", members]
+        command += ["--redis", self.address(node), "--peer", self.address(node, 100)]
+        command += ["--admin", self.address(node, 200)]
+        if self.keyspaces:
+            command += ["--keyspaces", self.keyspaces]
+        if self.config is not None:
+            command += ["--config", str(self.config)]
+        with self.log(node).open("ab") as log:
+            self.children[node] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _wait_ready(self) -> bool:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        waiting = list(self.numbers)
+        while waiting and not self.stopping:
+            if self._report_dead():
+                return False
+            waiting = [node for node in waiting if not self._healthy(node)]
+            if time.monotonic() > deadline:
+                print(f"comity up: not ready within {READY_TIMEOUT_S:g} s: nodes {waiting}", file=sys.stderr)  # noqa: T201
+                return False
+            if waiting:
+                time.sleep(0.02)
+        return not self.stopping
+
+    def _healthy(self, node: int) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.address(node, 200)}/health", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _say_ready(self) -> None:
+        parts = (("redis", 0), ("peer", 100), ("admin", 200))
+        said = " ".join(
+            f"{name}={','.join(self.address(node, offset) for node in self.numbers)}"
+            for name, offset in parts
+        )
+        print(f"ready {said} data={self.data}", flush=True)  # noqa: T201
+
+    def _watch(self) -> int:
+        dead: set[int] = set()
+        while not self.stopping:
+            for node, child in self.children.items():
+                if child.poll() is not None and node not in dead:
+                    dead.add(node)
+                    self._tell(node, child.returncode)
+            if len(dead) == len(self.children):
+                return 1
+            time.sleep(0.1)
+        return 1 if dead else 0
+
+    def _report_dead(self) -> bool:
+        for node, child in self.children.items():
+            if child.poll() is not None:
+                self._tell(node, child.returncode)
+                return True
+        return False
+
+    def _tell(self, node: int, code: int) -> None:
+        try:
+            tail = self.log(node).read_text(errors="replace").splitlines()[-5:]
+        except OSError:
+            tail = []
+        shown = "".join(f"\n    {line}" for line in tail)
+        print(
+            f"comity up: node {node} ended with code {code}; the end of {self.log(node)}:{shown}",
+            file=sys.stderr,
+        )  # noqa: T201
+
+    def _stop(self) -> None:
+        for child in self.children.values():
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for node, child in self.children.items():
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                print(f"comity up: node {node} did not stop in {STOP_TIMEOUT_S:g} s; killed", file=sys.stderr)  # noqa: T201
+                child.kill()
+                child.wait()

@@ -1,0 +1,185 @@
+"""One node as a process or as a part of one: directory, engine, host and shell put together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import comity
+from comity.formats.errors import CorruptLog
+from comity.node import Host, HostConfig, Journal
+from comity.protocols import load as load_protocols
+from comity.replica import ReplicaError
+from comity.server.datadir import DataDirectory
+from comity.server.errors import DataDirectoryError, SettingsError, StartError
+from comity.server.links import split_address
+from comity.server.segments import NoFiles, SegmentFiles
+from comity.server.settings import Settings
+from comity.server.shell import Shell, settle_memory
+
+if TYPE_CHECKING:
+    from comity.store.engines import Engine
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may hold the interpreter while the loop waits for it."""
+
+
+class Node:
+    """Everything of one node on this machine. `open` it on an event loop, `close` it in the end."""
+
+    def __init__(self, settings: Settings, note: Callable[..., None]) -> None:
+        self.settings = settings
+        self.note = note
+        self.shell: Shell | None = None
+        self.redis_port = 0
+        self.peer_port = 0
+        self.admin_port = 0
+        self._directory: DataDirectory | None = None
+        self._engine: Engine | None = None
+        self._admin: Any = None
+
+    async def open(self, *, listen: bool = True) -> Shell:
+        """Recover what the directory holds, start the host, serve. Raises `StartError`."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        settings = self.settings
+        config = settings.host_config(comity.__version__)
+        files, journal = self._recover(config)
+        self._engine = self._open_engine()
+        try:
+            host = Host(
+                config,
+                journal,
+                self._engine,
+                load_protocols(),
+                int.from_bytes(os.urandom(16), "big"),
+                self.note,
+                cache_bytes=settings.cache_bytes,
+            )
+        except (ReplicaError, ValueError, KeyError) as error:
+            raise SettingsError(f"the node cannot be built: {error}") from error
+        shell = self.shell = Shell(host, files, self.note)
+        if listen:
+            redis_host, redis_port = split_address(settings.redis)
+            peer_host, peer_port = split_address(settings.peer)
+            self.peer_port = await shell.peers.listen(peer_host, peer_port)
+            self.redis_port = await shell.clients.listen(redis_host, redis_port)
+        shell.start()
+        if listen and settings.admin:
+            await self._open_admin(shell)
+        settle_memory()
+        return shell
+
+    def _recover(self, config: HostConfig) -> tuple[SegmentFiles | NoFiles, Journal]:
+        if self.settings.engine == "memory":
+            return NoFiles(), Journal.recover([])
+        directory = self._directory = DataDirectory(self.settings.data, config.cluster, config.node)
+        try:
+            journal = Journal.recover(directory.segments())
+        except CorruptLog as error:
+            raise directory.corrupt(error.name, error.offset, error.reason) from error
+        for name, valid in journal.truncations:
+            cut = directory.truncate(name, valid)
+            self.note("torn end of the log cut", segment=name, bytes=cut)
+            if not valid:
+                os.unlink(os.path.join(directory.wal_path, name))
+        return SegmentFiles(directory.wal_path), journal
+
+    def _open_engine(self) -> Engine:
+        if self.settings.engine == "memory":
+            from comity.store.engines.memory import MemoryEngine
+
+            return MemoryEngine()
+        from comity.store.engines.rocksdb import RocksEngine
+        from comity.store.errors import EngineError
+
+        assert self._directory is not None
+        try:
+            return RocksEngine(self._directory.state_path, self.settings.block_cache_bytes)
+        except EngineError as error:
+            raise DataDirectoryError(str(error)) from error
+
+    async def _open_admin(self, shell: Shell) -> None:
+        from comity.server.admin import AdminPort
+
+        self._admin = AdminPort(shell)
+        host, port = split_address(self.settings.admin)
+        self.admin_port = await self._admin.listen(host, port)
+
+    async def ended(self) -> None:
+        """Wait until the node has stopped or failed; raises `FatalError` in the latter case."""
+        assert self.shell is not None
+        await self.shell.ended.wait()
+
+    async def stop(self) -> None:
+        """A graceful stop: leadership handed over, state durable, bounded in time."""
+        assert self.shell is not None
+        self.shell.stop()
+        try:
+            await asyncio.wait_for(self.shell.ended.wait(), self.settings.stop_timeout_s)
+        except TimeoutError:
+            self.note("the graceful stop took too long; stopping at once, nothing acknowledged is lost")
+
+    async def close(self) -> None:
+        """Release everything, in whatever state."""
+        if self._admin is not None:
+            await self._admin.close()
+        if self.shell is not None:
+            await self.shell.close()
+        if self._engine is not None:
+            self._engine.close()
+        if self._directory is not None:
+            self._directory.close()
+
+
+def serve(settings: Settings, note: Callable[..., None], ready: Callable[[Node], None]) -> None:
+    """Run a node until SIGINT or SIGTERM; `ready` is called once it serves. Raises `StartError`."""
+    import signal
+
+    import uvloop
+
+    async def main() -> None:
+        node = Node(settings, note)
+        try:
+            shell = await node.open()
+            loop = asyncio.get_running_loop()
+            stopping: list[asyncio.Task[None]] = []
+
+            def on_signal() -> None:
+                if not stopping:
+                    stopping.append(loop.create_task(_stop(node)))
+
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, on_signal)
+            watcher = loop.create_task(_watch(node, ready))
+            await node.ended()
+            watcher.cancel()
+            if stopping:
+                await stopping[0]
+            if shell.fatal is not None:
+                raise StartError(
+                    f"node {settings.node} failed: {shell.fatal}", "see the log before this line"
+                )
+        finally:
+            await node.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+async def _stop(node: Node) -> None:
+    await node.stop()
+    assert node.shell is not None
+    node.shell.ended.set()
+
+
+async def _watch(node: Node, ready: Callable[[Node], None]) -> None:
+    """Say once that the node serves."""
+    assert node.shell is not None
+    began = time.monotonic()
+    while not node.shell.host.health()[0]:
+        await asyncio.sleep(0.005 if time.monotonic() - began < 2 else 0.1)
+    ready(node)
