@@ -7,7 +7,8 @@ from typing import Protocol
 
 
 class EngineView(Protocol):
-    """The content of an engine at one point in time. Close it: it holds back space."""
+    """The content of an engine at one point in time, for one thread at a time and one scan at a time.
+    Close it: it holds back space."""
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, None where there is none."""

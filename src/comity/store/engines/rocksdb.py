@@ -21,7 +21,6 @@ from rocksdict import (
     Options,
     Rdict,
     RdictIter,
-    Snapshot,
     WriteBatch,
     WriteOptions,
 )
@@ -45,34 +44,38 @@ LEVEL_ZERO_FILES = 40
 
 
 class RocksView:
-    """The content of a database at one point in time."""
+    """The content of a database at one point in time: that of the creation of an iterator.
 
-    __slots__ = ("_engine", "_snapshot")
+    (Iterators made from a rocksdict Snapshot show the present, so one iterator serves all of a view; a
+    scan ends when the next one, or a get, begins.)
+    """
 
-    def __init__(self, engine: RocksEngine, snapshot: Snapshot) -> None:
+    __slots__ = ("_engine", "_iterator")
+
+    def __init__(self, engine: RocksEngine, iterator: RdictIter) -> None:
         self._engine = engine
-        self._snapshot: Snapshot | None = snapshot
+        self._iterator: RdictIter | None = iterator
 
-    def _opened(self) -> Snapshot:
-        if self._snapshot is None:
+    def _opened(self) -> RdictIter:
+        if self._iterator is None:
             raise EngineError("the view is closed", self._engine.path, "take another one")
-        return self._snapshot
+        return self._iterator
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, None where there is none."""
-        iterator = self._opened().iter()
+        iterator = self._opened()
         iterator.seek(key)
-        found = bytes(iterator.value()) if iterator.valid() and iterator.key() == key else None
+        found = iterator.value() if iterator.valid() and iterator.key() == key else None
         self._engine.checked(iterator)
         return found
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values with start <= key < end, in the order of their bytes."""
-        return self._engine.scanned(self._opened().iter(), start, end)
+        """Keys and values with start <= key < end, in the order of their bytes; one scan at a time."""
+        return self._engine.scanned(self._opened(), start, end)
 
     def close(self) -> None:
         """Let RocksDB reclaim what only this view needed."""
-        self._snapshot = None
+        self._iterator = None
         self._engine.forget(self)
 
 
@@ -201,7 +204,7 @@ class RocksEngine:
 
     def view(self) -> RocksView:
         """The content as of now, unmoved by later writes."""
-        view = RocksView(self, self._opened().snapshot())
+        view = RocksView(self, self._opened().iter())
         self._views.append(view)
         return view
 
@@ -231,7 +234,7 @@ class RocksEngine:
             raise _engine_error(error, path) from error
 
     def close(self) -> None:
-        """Release the directory. What was not synced may be lost."""
+        """Release the directory, after RocksDB has written what was not synced."""
         for view in [*self._views]:
             view.close()
         if self._database is not None:
