@@ -453,3 +453,30 @@ def records_of(term: int, terms: Iterable[int], vote: int = 0) -> list[Record]:
 
 def encoded(members: Members) -> bytes:
     return encode_members(members)
+
+
+def with_logs(
+    logs: dict[int, list[int]],
+    term: int,
+    *,
+    options: RaftOptions | None = None,
+    core: Callable[[CoreContext, RaftOptions, Recovered], RaftCore] = RaftCore,
+) -> Cluster:
+    """A cluster whose replicas restart in `term` with logs of these terms; nothing is committed."""
+    cluster = Cluster(sorted(logs), options=options, core=core, started=False)
+    for number, terms in logs.items():
+        cluster.add(number, records=records_of(term, terms))
+    return cluster
+
+
+def sent(cluster: Cluster, kind: type, sender: int = 0, receiver: int = 0) -> list[Any]:
+    """The messages of a kind on their way, of that sender to that receiver (0: any)."""
+    return [
+        packet.message
+        for packet in cluster.network
+        if type(packet.message) is kind and sender in {0, packet.sender} and receiver in {0, packet.receiver}
+    ]
+
+
+def terms_of(cluster: Cluster, number: int) -> list[int]:
+    return [term for term, _ in cluster.log(number)]

@@ -263,6 +263,12 @@ class Membership(Leading):
         self.lease_given_up = True
         self.send(peer.node, TimeoutNow(self.term))
 
+    def tick(self, now_ns: int) -> None:
+        """The word to the successor may be lost like any other."""
+        super().tick(now_ns)
+        if self.transfer_told:
+            self.send(self.transferee, TimeoutNow(self.term))
+
     def transfer_timeout(self) -> None:
         """It took an election timeout: lead on (thesis 3.10)."""
         request = self.transfer_request
