@@ -376,7 +376,8 @@ class _Seen(msgspec.Struct):
                 seen.add(operation.value[0], until)
                 if operation.outcome is Outcome.FAIL:
                     seen.presence = max(seen.presence, until)
-            elif f in {"EXEC", "txn"}:
+            elif f in {"EXEC", "txn"} or (not known and "XX" in _upper_options(operation)):
+                # What these do depends on what they find, of whatever outcome they are.
                 seen.presence = float("inf")
             elif known:
                 if f in READS or f in RETURNS_OLD or "GET" in _upper_options(operation):
