@@ -1,8 +1,12 @@
 """Bytes of a client -> commands: RESP arrays of strings, and inline commands.
 
-hiredis does the parsing. It was made for replies, so three things are looked after here: counts and
-lengths over the limits are refused before hiredis sees them (it would reserve the memory they
-claim), elements that are not strings are refused, and lines that are not arrays are inline commands.
+Two readers, one meaning. Where a chunk is whole arrays and nothing odd, hiredis reads it; it keeps
+nothing from one chunk to the next. Everything else is walked by hand, header by header, in a buffer
+that holds exactly the bytes of the one command that is not complete, so that a count or a length
+takes no memory before the bytes it announces have come.
+
+hiredis was made for replies. It reserves memory for counts before their elements come, and takes
+types for strings and arrays that are none in a request; chunks that may hold such are walked by hand.
 """
 
 from __future__ import annotations
@@ -12,29 +16,40 @@ import re
 import hiredis
 
 from comity.formats.errors import ProtocolError
+from comity.formats.inline import split_inline
 
-INLINE_BYTES = 64 << 10
-_COUNT = re.compile(rb"\*\d{5}")
-_CLAIM = re.compile(rb"[*$](\d{5,})")
-_LENGTH = re.compile(rb"\$\d{8}")
-_UNFINISHED_HEADER = re.compile(rb"[*$]\d*\r?\Z")
-_SPACE = b" \t\v\f\r\n\0"
-_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
+LINE_BYTES = 64 << 10
+"""The longest header or inline command (Redis: PROTO_INLINE_MAX_SIZE)."""
+
+_ARRAY = ord("*")
+_COUNT = re.compile(rb"\*(0|-?[1-9][0-9]{0,18})\r.", re.DOTALL).match
+_LENGTH = re.compile(rb"\$(0|[1-9][0-9]{0,18})\r.", re.DOTALL).match
+_LEAST_COUNT = -(2**63)
+_LEAST_ARGUMENT_BYTES = len(b"$0\r\n\r\n")
+# Lines that hiredis reads as a string or an array though they are neither in a request, where they are lines.
+_FOREIGN = re.compile(rb"\n[+=(>~|]").search
+_FOREIGN_COUNT = re.compile(rb"\n[>~|]\d\d").search
+# hiredis reserves 8 bytes for each element a count announces, and arrays can be nested without end. So from
+# two digits on counts are added up: in whole requests they are backed by bytes.
+_COUNT_DIGITS = 2
 
 
 class RequestParser:
     """Commands out of a stream, in order; the first error ends it.
 
-    max_request_bytes: of one command. max_arguments: of one command.
+    max_request_bytes: of one command as sent, headers included. max_arguments: of one command.
     error: set once the stream is malformed, after the commands before it were handed out.
     """
 
     __slots__ = (
-        "_claimed",
-        "_held",
-        "_partial",
+        "_buffer",
+        "_large_count",
+        "_large_counts",
+        "_missing",
+        "_needed",
+        "_position",
         "_reader",
-        "_received",
+        "_searched",
         "error",
         "max_arguments",
         "max_request_bytes",
@@ -45,283 +60,215 @@ class RequestParser:
         self.max_arguments = max_arguments
         self.error: ProtocolError | None = None
         self._reader = hiredis.Reader()
-        self._partial = False
-        self._received = 0
-        self._claimed = 0
-        self._held = b""
+        # Every count over the limit has as many digits as the limit, or more.
+        digits = min(_COUNT_DIGITS, len(str(max_arguments)))
+        self._large_count = re.compile(rb"\*\d{%d}" % digits).search
+        self._large_counts = re.compile(rb"\*(\d{%d,19})" % digits).findall
+        # The bytes of the command that is not complete, and how far it was walked:
+        self._buffer = bytearray()
+        self._needed = 0  # nothing can be done before the buffer holds this many
+        self._position = 0  # where its next header begins; 0: at its beginning
+        self._searched = 0  # up to here that header was searched for its end
+        self._missing = 0  # arguments not complete
 
     @property
     def pending_bytes(self) -> int:
-        """Memory taken by a command that is not complete yet."""
-        return (self._received if self._partial else 0) + self._claimed + len(self._held)
+        """Bytes held of a command that is not complete: at most `max_request_bytes` and one line."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> list[list[bytes]]:
-        """The commands these bytes complete, possibly none."""
+        """The commands these bytes complete, possibly none. Never raises; see `error`."""
         commands: list[list[bytes]] = []
-        if (
-            data[:1] == b"*"
-            and data[-1:] == b"\n"
-            and not self._partial
-            and not self._held
-            and self.error is None
-            and _COUNT.search(data) is None
-            and self._whole(data, commands)
-        ):
-            return commands
-        if self.error is not None:
-            return commands
-        if self._held:
-            data = self._held + data
-            self._held = b""
-        try:
-            if self._partial or data[:1] == b"*":
-                self._arrays(data, commands)
-            elif data:
-                self._mixed(data, commands)
-        except ProtocolError as error:
-            self.error = error
+        if self._buffer or data[-1:] != b"\n" or not self._whole(data, commands):
+            if self.error is None:
+                try:
+                    self._carefully(data, commands)
+                except ProtocolError as error:
+                    # Its frames would keep the buffer.
+                    self.error = error.with_traceback(None)
+                    self._buffer = bytearray()
         return commands
 
+    # -- whole arrays, by hiredis
+
     def _whole(self, data: bytes, commands: list[list[bytes]]) -> bool:
-        """The common case, whole commands and nothing odd; False when it was not that case."""
-        reader = self._reader
-        gets = reader.gets
-        reader.feed(data)
-        try:
-            command = gets()
-            while command:
-                for argument in command:
-                    if argument.__class__ is not bytes:
-                        raise hiredis.ProtocolError
-                commands.append(command)
-                if not reader.has_data():
-                    return True
-                command = gets()
-        except (hiredis.ProtocolError, TypeError):
-            pass
-        # Read this chunk again from its start, by the careful way.
-        self._reader = hiredis.Reader()
-        commands.clear()
-        return False
-
-    # -- arrays, by hiredis
-
-    def _arrays(self, data: bytes, commands: list[list[bytes]]) -> None:
-        if data[-1:] != b"\n":
-            # A header cut by the end of the chunk must not reach hiredis in two harmless halves.
-            cut = _UNFINISHED_HEADER.search(data, max(0, len(data) - 24))
-            if cut is not None:
-                self._held = data[cut.start() :]
-                data = data[: cut.start()]
-                if not data:
-                    return
-        started_partial = self._partial
+        """Read whole arrays; False, and nothing done, for anything that is not just that."""
+        if data[:1] != b"*" or len(data) > self.max_request_bytes or self.error is not None:
+            return False
+        if self._large_count(data) is not None and not self._backed(data):
+            return False
+        # The single bytes are looked for first because that costs next to nothing.
+        foreign = (
+            b"+" in data or b"=" in data or b"(" in data or b">" in data or b"~" in data or b"|" in data
+        ) and _FOREIGN(data) is not None
+        if foreign and _FOREIGN_COUNT(data) is not None:
+            return False
         before = len(commands)
-        try:
-            # A count makes hiredis reserve memory at once; a length only matters once it is waited for.
-            if _COUNT.search(data) is None and _LENGTH.search(data, max(0, len(data) - 32)) is None:
-                self._parse(data, commands)
-            else:
-                self._vetted(data, commands)
-        except hiredis.ProtocolError as error:
-            if started_partial:
-                raise ProtocolError(_in_redis_words(str(error))) from error
-            # Perhaps an inline command among arrays: read the chunk again, slowly and exactly.
-            self._reader = hiredis.Reader()
-            self._partial = False
-            again: list[list[bytes]] = []
-            try:
-                self._mixed(data, again)
-            finally:
-                commands[before:] = again
-
-    def _parse(self, data: bytes, commands: list[list[bytes]]) -> None:
         reader = self._reader
         gets = reader.gets
         more = reader.has_data
-        reader.feed(data)
-        while True:
-            command = gets()
-            if command is False:
-                # An upper bound: what came with this command's beginning counts whole.
-                self._received += len(data)
-                self._partial = True
-                if self._received > self.max_request_bytes:
-                    raise ProtocolError(f"Protocol error: request larger than {self.max_request_bytes} bytes")
-                return
-            if command:
+        try:
+            reader.feed(data)
+            while True:
+                command = gets()
+                if command.__class__ is not list:
+                    break
                 for argument in command:
                     if argument.__class__ is not bytes:
-                        raise ProtocolError(_not_a_string(command))
-                commands.append(command)
-            self._partial = False
-            self._received = 0
-            self._claimed = 0
-            if not more():
-                return
+                        raise hiredis.ProtocolError
+                if command:
+                    commands.append(command)
+                if not more():
+                    if foreign and _encoded(commands, before) != data:
+                        break
+                    return True
+        except hiredis.ProtocolError:
+            pass
+        # The reader may be in the middle of something; the walk begins where it began.
+        self._reader = hiredis.Reader()
+        del commands[before:]
+        return False
 
-    def _vetted(self, data: bytes, commands: list[list[bytes]]) -> None:
-        """The same for data that may hold a header over the limits, or a value that looks like one.
-
-        Where hiredis has consumed everything before the header it is a header; while it keeps
-        bytes back, they and what follows belong to a value.
-        """
-        position = 0
-        for claim in _CLAIM.finditer(data):
-            number = int(claim[1])
-            is_count = data[claim.start()] == 42  # b"*"
-            if claim.start() > position:
-                self._parse(data[position : claim.start()], commands)
-                position = claim.start()
-            if self._reader.has_data():
-                continue
-            if is_count and number > self.max_arguments:
-                raise ProtocolError("Protocol error: invalid multibulk length")
-            if not is_count and number > self.max_request_bytes:
-                raise ProtocolError("Protocol error: invalid bulk length")
-            if is_count:
-                self._claimed = 8 * number
-        self._parse(data[position:], commands)
+    def _backed(self, data: bytes) -> bool:
+        """Whether all counts in data are within the limit and their arguments can all be in data."""
+        counts = [int(count) for count in self._large_counts(data)]
+        return max(counts) <= self.max_arguments and sum(counts) * _LEAST_ARGUMENT_BYTES <= len(data)
 
     # -- anything, by hand
 
-    def _mixed(self, data: bytes, commands: list[list[bytes]]) -> None:
-        """Inline commands and arrays; the chunk begins with a command."""
-        position = 0
-        while position < len(data):
-            if data[position] == 42:  # b"*"
-                position = self._array_at(data, position, commands)
-                if position < 0:
-                    return
-                continue
-            end = data.find(b"\n", position)
-            if end < 0:
-                if len(data) - position > INLINE_BYTES:
-                    raise ProtocolError("Protocol error: too big inline request")
-                self._held = data[position:]
+    def _carefully(self, data: bytes, commands: list[list[bytes]]) -> None:
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
                 return
-            if end - position > INLINE_BYTES:
-                raise ProtocolError("Protocol error: too big inline request")
-            command = split_inline(data[position:end])
-            if command:
-                commands.append(command)
-            position = end + 1
+            end = self._one(self._buffer, 0, commands)
+            if end < 0:
+                return
+            data = bytes(memoryview(self._buffer)[end:])
+            self._buffer = bytearray()
+        # The last array of a chunk is often cut; what stands before it is whole.
+        start = data.rfind(b"\r\n*") + 2
+        if start <= 2 or not self._whole(data[:start], commands):
+            start = 0
+        while start < len(data):
+            end = self._one(data, start, commands)
+            if end < 0:
+                self._buffer += memoryview(data)[start:]
+                return
+            start = end
 
-    def _array_at(self, data: bytes, position: int, commands: list[list[bytes]]) -> int:
-        """Where the array at position ends; -1 if it is not complete and hiredis goes on with it."""
-        start = position
-        end = data.find(b"\r\n", position)
-        if end >= 0:
-            count = _number(data[position + 1 : end], "invalid multibulk length")
-            if count > self.max_arguments:
-                raise ProtocolError("Protocol error: invalid multibulk length")
-            position = end + 2
-            command: list[bytes] = []
-            while len(command) < count:
-                end = data.find(b"\r\n", position)
-                if end < 0:
-                    break
-                if data[position] != 36:  # b"$"
-                    raise ProtocolError(f"Protocol error: expected '$', got '{chr(data[position])}'")
-                length = _number(data[position + 1 : end], "invalid bulk length")
-                if not 0 <= length <= self.max_request_bytes:
-                    raise ProtocolError("Protocol error: invalid bulk length")
-                after = end + 2 + length + 2
-                if after > len(data):
-                    break
-                command.append(data[end + 2 : after - 2])
-                position = after
-            else:
-                if command:
-                    commands.append(command)
-                return position
-        rest = data[start:]
-        if rest[-1:] != b"\n" and (cut := _UNFINISHED_HEADER.search(rest, max(0, len(rest) - 24))):
-            self._held = rest[cut.start() :]
-            rest = rest[: cut.start()]
-        if rest:
-            try:
-                self._parse(rest, commands)
-            except hiredis.ProtocolError as error:
-                raise ProtocolError(_in_redis_words(str(error))) from error
-        return -1
+    def _one(self, buffer: bytes | bytearray, start: int, commands: list[list[bytes]]) -> int:
+        """Read the command at start. Where it ends, or -1 if it is not complete."""
+        if buffer[start] == _ARRAY:
+            return self._array(buffer, start, commands)
+        end = self._line_end(buffer, start, start, b"\n", "too big inline request")
+        if end < 0:
+            return -1
+        self._searched = 0
+        words = split_inline(bytes(buffer[start:end]).removesuffix(b"\r"))
+        if len(words) > self.max_arguments:
+            raise _error("too big inline request")
+        if words:
+            commands.append(words)
+        return end + 1
+
+    def _array(self, buffer: bytes | bytearray, start: int, commands: list[list[bytes]]) -> int:
+        limit = self.max_request_bytes
+        position = start + self._position
+        missing = self._missing
+        command: list[bytes] | None = None
+        if position == start:
+            command = []
+            header = _COUNT(buffer, start)
+            if header is None:
+                return self._no_header(buffer, start, start)
+            position = header.end()
+            count = int(header[1])
+            least = position - start + count * _LEAST_ARGUMENT_BYTES
+            if count > self.max_arguments or least > limit or count < _LEAST_COUNT:
+                raise _error("invalid multibulk length")
+            missing = max(count, 0)
+        while missing:
+            header = _LENGTH(buffer, position)
+            if header is None:
+                self._missing = missing
+                return self._no_header(buffer, start, position)
+            length = int(header[1])
+            begin = header.end()
+            after = begin + length + 2
+            if after - start + (missing - 1) * _LEAST_ARGUMENT_BYTES > limit:
+                raise _error(
+                    "invalid bulk length" if length > limit else f"request larger than {limit} bytes"
+                )
+            if after > len(buffer):
+                self._missing = missing
+                self._position = self._searched = position - start
+                self._needed = after - start
+                return -1
+            if command is not None:
+                command.append(bytes(buffer[begin : after - 2]))
+            position = after
+            missing -= 1
+        if command is None:
+            command = _arguments(buffer)
+        if command:
+            commands.append(command)
+        self._position = self._searched = self._missing = 0
+        return position
+
+    def _no_header(self, buffer: bytes | bytearray, start: int, position: int) -> int:
+        """-1 if the header at position is not complete. Raises what is wrong with it otherwise."""
+        first = position == start
+        if position - start != self._position:
+            self._position = self._searched = position - start
+        complaint = "too big mbulk count string" if first else "too big bulk count string"
+        end = self._line_end(buffer, start, position, b"\r", complaint)
+        if end < 0:
+            return -1
+        if first:
+            raise _error("invalid multibulk length")
+        if buffer[position : position + 1] != b"$":
+            found = buffer[position : position + 1].decode("utf-8", "surrogateescape")
+            raise _error(f"expected '$', got '{found}'")
+        raise _error("invalid bulk length")
+
+    def _line_end(self, buffer: bytes | bytearray, start: int, line: int, stop: bytes, complaint: str) -> int:
+        """Where the line's last byte is, -1 if it has not come. Raises for a line too long."""
+        end = buffer.find(stop, start + self._searched)
+        until = len(buffer) if end < 0 else end
+        if until - line > LINE_BYTES:
+            raise _error(complaint)
+        if end < 0 or (stop == b"\r" and end + 1 == len(buffer)):
+            self._searched = until - start
+            self._needed = len(buffer) - start + 1
+            return -1
+        return end
 
 
-def _number(digits: bytes, complaint: str) -> int:
-    try:
-        if len(digits) > 20:
-            raise ValueError
-        return int(digits)
-    except ValueError:
-        raise ProtocolError(f"Protocol error: {complaint}") from None
+def _error(text: str) -> ProtocolError:
+    return ProtocolError(f"Protocol error: {text}")
 
 
-def _in_redis_words(text: str) -> str:
-    found = re.search(r'got "(.+?)" as reply type byte', text)
-    if found is not None:
-        return f"Protocol error: expected '$', got '{found[1]}'"
-    if "Multi-bulk" in text:
-        return "Protocol error: invalid multibulk length"
-    if "Bulk string" in text or "bulk" in text:
-        return "Protocol error: invalid bulk length"
-    return f"Protocol error: {text}"
+def _encoded(commands: list[list[bytes]], first: int) -> bytes:
+    """The commands from first on, as arrays of strings."""
+    parts: list[bytes] = []
+    for command in commands[first:]:
+        parts.append(b"*%d\r\n" % len(command))
+        parts += [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in command]
+    return b"".join(parts)
 
 
-def _not_a_string(command: object) -> str:
-    if not isinstance(command, list):
-        return "Protocol error: expected '*'"
-    kinds = {int: ":", list: "*", type(None): "$-1", float: ",", bool: "#", dict: "%", set: "~", str: "="}
-    found = next(argument for argument in command if argument.__class__ is not bytes)
-    return f"Protocol error: expected '$', got '{kinds.get(found.__class__, '?')}'"
-
-
-def split_inline(line: bytes) -> list[bytes]:
-    """An inline command's words, with Redis's quoting. Raises `ProtocolError` for unbalanced quotes."""
-    if b'"' not in line and b"'" not in line:
-        return line.split()
-    words: list[bytes] = []
-    position = 0
-    while True:
-        while position < len(line) and line[position] in _SPACE:
-            position += 1
-        if position >= len(line):
-            return words
-        word, position = _inline_word(line, position)
-        words.append(word)
-
-
-def _inline_word(line: bytes, position: int) -> tuple[bytes, int]:
-    word = bytearray()
-    quote = 0
-    while position < len(line):
-        byte = line[position]
-        if quote == 34 and byte == 92 and position + 1 < len(line):  # a backslash between double quotes
-            hexadecimal = line[position + 2 : position + 4]
-            if line[position + 1] == 120 and re.fullmatch(rb"[0-9a-fA-F]{2}", hexadecimal):
-                word.append(int(hexadecimal, 16))
-                position += 4
-                continue
-            escaped = line[position + 1 : position + 2]
-            word += _ESCAPES.get(escaped, escaped)
-            position += 2
-            continue
-        if quote == 39 and line[position : position + 2] == b"\\'":
-            word += b"'"
-            position += 2
-            continue
-        if quote:
-            if byte == quote:
-                if position + 1 < len(line) and line[position + 1] not in _SPACE:
-                    raise ProtocolError("Protocol error: unbalanced quotes in request")
-                return bytes(word), position + 1
-            word.append(byte)
-        elif byte in _SPACE:
-            return bytes(word), position
-        elif byte in (34, 39):
-            quote = byte
-        else:
-            word.append(byte)
-        position += 1
-    if quote:
-        raise ProtocolError("Protocol error: unbalanced quotes in request")
-    return bytes(word), position
+def _arguments(buffer: bytes | bytearray) -> list[bytes]:
+    """The strings of the array at the beginning of buffer, which is there whole and was walked."""
+    header = _COUNT(buffer)
+    assert header is not None
+    position = header.end()
+    command: list[bytes] = []
+    with memoryview(buffer) as view:
+        for _ in range(int(header[1])):
+            header = _LENGTH(buffer, position)
+            assert header is not None
+            begin = header.end()
+            position = begin + int(header[1]) + 2
+            command.append(bytes(view[begin : position - 2]))
+    return command
