@@ -270,7 +270,7 @@ def test_5_2_split_votes_are_rare_and_resolved_quickly() -> None:
             cluster[number].campaign(0)
             cluster.turn(number)
         started_ns = cluster.now_ns
-        assert cluster.run(3000 * MS, lambda: cluster.leader() != 0)
+        assert cluster.run_until_led(3000 * MS)
         split += cluster.now_ns - started_ns > 300 * MS
         cluster.check()
     assert split <= 5, f"{split} of 100 split votes took more than 300 ms"
@@ -569,7 +569,7 @@ def test_5_4_3_leader_completeness_committed_entries_are_in_every_later_leader()
         cluster.settle()
         cluster.heal()
         cluster.crash(1)
-        assert cluster.run(5_000 * MS, lambda: cluster.leader() != 0)
+        assert cluster.run_until_led(5_000 * MS)
         assert cluster.leader() == successor, "only the one that holds the entry can win"
         cluster.restart(1)
         cluster.run(2_000 * MS)
@@ -592,7 +592,7 @@ def test_5_6_a_leader_is_found_again_within_a_few_timeouts() -> None:
         cluster.run(100 * MS)
         cluster.crash(cluster.leader())
         before_ns = cluster.now_ns
-        assert cluster.run(5_000 * MS, lambda: cluster.leader() != 0)
+        assert cluster.run_until_led(5_000 * MS)
         assert cluster.now_ns - before_ns <= 1_200 * MS
         cluster.check()
 
@@ -659,7 +659,7 @@ def test_6_a_leader_outside_the_new_configuration_steps_down_when_it_is_committe
     cluster, _ = replaced()
     cluster.settle()
     assert cluster[1].role is FOLLOWER
-    assert cluster.run(2_000 * MS, lambda: cluster.leader() != 0)
+    assert cluster.run_until_led(2_000 * MS)
     assert cluster.leader() in {3, 4, 5}
     cluster.check()
 

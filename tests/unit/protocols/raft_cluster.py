@@ -63,7 +63,7 @@ class State(msgspec.Struct):
 class Packet:
     sender: int
     receiver: int
-    message: Message
+    message: Any
 
 
 @dataclass
@@ -336,6 +336,10 @@ class Cluster:
                     self.wake(number)
             self.settle()
         return True
+
+    def run_until_led(self, duration_ns: int) -> bool:
+        """Let time pass until there is a leader; whether there is."""
+        return self.run(duration_ns, lambda: self.leader() != 0)
 
     def partition(self, *sides: Iterable[int]) -> None:
         """Only nodes of one side reach each other."""

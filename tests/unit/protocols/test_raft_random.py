@@ -198,7 +198,7 @@ class Storm:
         for number, node in sorted(cluster.nodes.items()):
             if not node.up:
                 cluster.restart(number)
-        assert cluster.run(20_000 * MS, lambda: cluster.leader() != 0), "nobody was elected"
+        assert cluster.run_until_led(20_000 * MS), "nobody was elected"
         cluster.run(5_000 * MS)
         leader = cluster.leader()
         assert leader, "the leader was lost again without cause"
