@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal
 
-from comity.checkers.datatypes.base import REFUSED, Action, DataType, RegisterView, Step, show
+from comity.checkers.datatypes.base import REFUSED, Action, DataType, Goal, RegisterView, Step, show
 from comity.checkers.history import Operation, Outcome
 
 READS = frozenset({"read", "get", "r"})
@@ -66,6 +66,10 @@ class Register(DataType):
             and operation.f in WRITES
             and seen_until.get(operation.value, -1) < operation.invoked
         }
+
+    def goals(self, required: Sequence[Operation], optional: Sequence[Operation]) -> list[Goal | None] | None:
+        origins = _origins(optional)
+        return [_goal(operation, origins) for operation in required]
 
     def describe(self, operation: Operation) -> str:
         if operation.f in READS and operation.outcome is Outcome.OK:
@@ -160,6 +164,38 @@ def last_seen(operations: Sequence[Operation]) -> dict[Hashable, int | float]:
         if seen.get(value, -1) < until:
             seen[value] = until
     return seen
+
+
+def _origins(optional: Sequence[Operation]) -> Callable[[Any], frozenset[Any]]:
+    """For a value, the values that compare-and-sets among `optional` may turn into it, itself included."""
+    sources: dict[Any, set[Any]] = {}
+    for operation in optional:
+        if operation.f == "cas":
+            expected, replacement = operation.value
+            sources.setdefault(replacement, set()).add(expected)
+    known: dict[Any, frozenset[Any]] = {}
+
+    def origins(value: Any) -> frozenset[Any]:
+        if value not in known:
+            reached = {value}
+            frontier = [value]
+            while frontier:
+                fresh = sources.get(frontier.pop(), set()) - reached
+                reached |= fresh
+                frontier.extend(fresh)
+            known[value] = frozenset(reached)
+        return known[value]
+
+    return origins
+
+
+def _goal(operation: Operation, origins: Callable[[Any], frozenset[Any]]) -> Goal | None:
+    if operation.f in WRITES:
+        return None
+    if operation.outcome is Outcome.FAIL:
+        return lambda _: True
+    wanted = origins(operation.value[0] if operation.f == "cas" else operation.result)
+    return wanted.__contains__
 
 
 def _left_behind(operation: Operation) -> Any:
