@@ -1,0 +1,338 @@
+"""A whole cluster in virtual time: processes, network, clients, faults and the judgement at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from comity.checkers import History, KeyValue, Limits, Recorder, Status, check_history
+from comity.formats.frames import FrameParser, encode_frame
+from comity.node import Envelope, Host, HostConfig, Journal
+from comity.protocols import load
+from comity.replica import Protocol
+from comity.simulator.clients import SimulatedClient
+from comity.simulator.errors import Violation, ViolationFound
+from comity.simulator.faults import Nemesis
+from comity.simulator.network import Network
+from comity.simulator.oracle import Oracle
+from comity.simulator.process import Process, members_of
+from comity.simulator.settings import Case, Client, Operation
+from comity.simulator.world import World
+from comity.store.engines.memory import MemoryEngine
+
+MILLISECOND_NS = 1_000_000
+CLIENT_DELAY_NS = 40_000
+STEP_NS = 200 * MILLISECOND_NS
+CHECK_STATES = 400_000
+RESTORE_EVERY_STEPS = 15
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What one simulation came to. violation: None for a pass."""
+
+    seed: int
+    violation: Violation | None
+    trace_hash: str
+    simulated_ms: int
+    events: int
+    operations: dict[str, int]
+    faults: dict[str, int]
+    elections: int
+    entries: int
+    messages: int
+    restarts: int
+    refused_logs: int
+    unknown_keys: int = 0
+
+
+class Mutation:
+    """What a deliberate bug replaces; the default replaces nothing."""
+
+    host: type[Host] = Host
+
+    def protocols(self) -> dict[str, Protocol]:
+        """The protocols of every host."""
+        return load()
+
+    def recover(self, segments: Iterable[tuple[str, bytes]]) -> Journal:
+        """How a journal is read."""
+        return Journal.recover(segments)
+
+
+class Cluster:
+    """One simulation, from its case to its result."""
+
+    def __init__(self, case: Case, mutation: Mutation | None = None) -> None:
+        self.case = case
+        self.mutation = mutation or Mutation()
+        self.world = World()
+        self.members = members_of(case.nodes)
+        self.oracle = Oracle()
+        self.recorder = Recorder()
+        self.network = Network(self.world, case.settings, case.seed)
+        self.network.sample = self._sample
+        self.processes: dict[int, Process] = {}
+        self.retries: dict[int, Any] = {}
+        self.events: list[tuple[int, int, str]] = []
+        self.boots = 0
+        self.protocols = self.mutation.protocols()
+        self._connections: dict[int, SimulatedClient] = {}
+        self._next_connection = 0
+        self._next_process = 0
+        for number in range(1, case.nodes + 1):
+            process = Process(self, number, case.seed)
+            self.processes[number] = process
+            self.network.add(process)
+        self.clients = {plan.number: SimulatedClient(self, plan) for plan in case.clients}
+        self.nemesis = Nemesis(self)
+
+    # -- parts for processes
+
+    def new_engine(self) -> MemoryEngine:
+        """A node's state engine."""
+        return MemoryEngine()
+
+    def new_host(self, config: HostConfig, journal: Journal, engine: MemoryEngine, seed: int) -> Host:
+        """A host, or a mutant of one."""
+        self.boots += 1
+        return self.mutation.host(config, journal, engine, self.protocols, seed)
+
+    def recover(self, segments: Iterable[tuple[str, bytes]]) -> Journal:
+        """A journal from a disk."""
+        return self.mutation.recover(segments)
+
+    def event(self, node: int, what: str) -> None:
+        """Something for the diagram and the report."""
+        self.events.append((self.world.now_ns, node, what))
+
+    def leader(self) -> Process | None:
+        """The running process that leads in the highest term."""
+        found: Process | None = None
+        best = -1
+        for process in self.processes.values():
+            if process.host is None or process.paused:
+                continue
+            core: Any = process.host.default.core
+            if core.leader == process.number and getattr(core, "term", 0) > best:
+                found, best = process, getattr(core, "term", 0)
+        return found
+
+    def may_lose(self, number: int) -> bool:
+        """Whether this node may fail for good without breaking what is promised."""
+        lost = [
+            process
+            for process in self.processes.values()
+            if (process.dead_for_good or process.disk.damaged) and process.number != number
+        ]
+        return len(lost) + 1 <= (self.case.nodes - 1) // 2 and not self._removes_members()
+
+    def _removes_members(self) -> bool:
+        return any(fault.kind == "remove" for fault in self.case.faults)
+
+    def _sample(self, envelopes: list[Envelope]) -> None:
+        frames = FrameParser().feed(encode_frame(envelopes))
+        if [tuple(message) for message in frames[0]] != [tuple(envelope) for envelope in envelopes]:
+            raise ViolationFound("format", "a frame did not survive coding")
+
+    # -- connections
+
+    def new_connection(self, client: SimulatedClient) -> int:
+        """A number for a connection."""
+        self._next_connection += 1
+        self._connections[self._next_connection] = client
+        return self._next_connection
+
+    def new_process(self) -> int:
+        """A process of the history: one an operation, for clients pipeline."""
+        self._next_process += 1
+        return self._next_process
+
+    def send_bytes(self, process: Process, life: int, connection: int, data: bytes) -> None:
+        """From a client to its node, in order."""
+        self.world.after(CLIENT_DELAY_NS, self._arrive, process, life, connection, data)
+
+    def _arrive(self, process: Process, life: int, connection: int, data: bytes) -> None:
+        if process.host is not None:
+            process.stimulus(life, process.host.data, connection, data)
+
+    def replied(self, node: int, connection: int, data: bytes) -> None:
+        """From a node to its client."""
+        client = self._connections.get(connection)
+        if client is not None:
+            self.world.after(CLIENT_DELAY_NS, client.received, connection, data)
+
+    def closed(self, node: int, connection: int) -> None:
+        """A node closed a connection."""
+        client = self._connections.pop(connection, None)
+        process = self.processes[node]
+        if process.host is not None:
+            process.host.disconnected(connection)
+        if client is not None:
+            self.world.after(2 * CLIENT_DELAY_NS, self._lost, client, connection)
+
+    def forget(self, connection: int) -> None:
+        """A client gave a connection up."""
+        self._connections.pop(connection, None)
+
+    def process_died(self, node: int) -> None:
+        """Its clients notice."""
+        for connection, client in list(self._connections.items()):
+            if client.node == node and client.connection == connection:
+                del self._connections[connection]
+                self.world.after(2 * CLIENT_DELAY_NS, self._lost, client, connection)
+
+    def _lost(self, client: SimulatedClient, connection: int) -> None:
+        if client.connection == connection:
+            client.disconnected()
+
+    # -- the run
+
+    def run(self) -> Result:
+        """Safety phase, recovery, judgement."""
+        violation: Violation | None = None
+        unknown = 0
+        try:
+            self._start()
+            self.world.run_until(self.case.duration_ms * MILLISECOND_NS)
+            self._recover()
+            unknown = self._judge()
+        except ViolationFound as found:
+            violation = self._violation(found.kind, found.detail, found.node)
+        except Exception as error:  # noqa: BLE001 - a crash of the program is a finding too
+            violation = self._violation("exception", f"{type(error).__name__}: {error}", 0)
+            if self.case.mutant == "" and not isinstance(error, AssertionError):
+                import traceback
+
+                violation = self._violation("exception", traceback.format_exc(limit=-8), 0)
+        return self._result(violation, unknown)
+
+    def _violation(self, kind: str, detail: str, node: int) -> Violation:
+        return Violation(kind=kind, detail=detail, time_ms=self.world.now_ns // MILLISECOND_NS, node=node)
+
+    def _start(self) -> None:
+        for process in self.processes.values():
+            process.boot()
+        for client in self.clients.values():
+            client.connect()
+        for operation in self.case.operations:
+            client = self.clients[operation.client]
+            self.world.at(operation.at_ms * MILLISECOND_NS, client.ask, operation)
+        for fault in self.case.faults:
+            self.world.at(fault.at_ms * MILLISECOND_NS, self.nemesis.inject, fault)
+
+    def _recover(self) -> None:
+        """Faults are over: everything that can must agree, and serve, in bounded time."""
+        self.nemesis.heal()
+        deadline = self.world.now_ns + self.case.recovery_ms * MILLISECOND_NS
+        steps = 0
+        restored = False
+        while True:
+            self.world.run_until(self.world.now_ns + STEP_NS)
+            reason = self._unsettled()
+            if reason is None and (restored or not self._restore()):
+                break
+            steps += 1
+            if self.world.now_ns > deadline:
+                raise ViolationFound("liveness", f"{self.case.recovery_ms} ms after the last fault: {reason}")
+        self._final_reads(deadline)
+
+    def _restore(self) -> bool:
+        """Bring removed members back; True while that is under way."""
+        leader = self.leader()
+        if leader is None or leader.host is None:
+            return True
+        members = leader.host.default.core.members
+        missing = [
+            node
+            for node, process in self.processes.items()
+            if node not in members.voters and not process.dead_for_good
+        ]
+        if not missing and not members.outgoing:
+            return False
+        if missing and self.world.now_ns // STEP_NS % RESTORE_EVERY_STEPS == 0:
+            self.nemesis.restore(missing[0])
+        return True
+
+    def _unsettled(self) -> str | None:
+        """Why the cluster has not converged; None when it has."""
+        live = [process for process in self.processes.values() if not process.dead_for_good]
+        for process in live:
+            if process.host is None:
+                return f"node {process.number} does not run"
+        waiting = sum(len(client.waiting) + len(client.sent) for client in self.clients.values())
+        if waiting:
+            return f"{waiting} operations are unanswered"
+        for name in live[0].host.groups:  # type: ignore[union-attr]
+            members = {
+                process.number: process.host.groups[name]  # type: ignore[union-attr]
+                for process in live
+                if process.number in process.host.groups[name].core.members.everyone()  # type: ignore[union-attr]
+            }
+            applied = {group.machine.applied for group in members.values()}
+            if len(applied) != 1:
+                return f"replicas have applied {sorted(applied)}"
+            if not all(group.core.leader for group in members.values()):
+                return "somebody knows no leader"
+            digests = {group.machine.digest() for group in members.values()}
+            if len(digests) != 1:
+                raise ViolationFound("digest", f"replicas differ in group {name} at index {applied.pop()}")
+        return None
+
+    def _final_reads(self, deadline: int) -> None:
+        """Every key is read once more, so that a lost write is seen."""
+        keys = sorted({operation.key for operation in self.case.operations if operation.kind in FINAL})
+        reader = SimulatedClient(self, Client(number=10_000, node=1 + self.case.seed % self.case.nodes))
+        self.clients[10_000] = reader
+        reader.connect()
+        for key in keys:
+            reader.ask(Operation(at_ms=0, client=10_000, kind="get", key=key))
+        writer = Operation(at_ms=0, client=10_000, kind="set", key="after", value="recovery")
+        reader.ask(writer)
+        while reader.waiting or reader.sent:
+            self.world.run_until(self.world.now_ns + STEP_NS)
+            if self.world.now_ns > deadline + self.case.recovery_ms * MILLISECOND_NS:
+                raise ViolationFound("liveness", "the final reads were not answered")
+        if reader.outcomes.get("ok", 0) != len(keys) + 1:
+            raise ViolationFound("liveness", f"after recovery requests still fail: {reader.outcomes}")
+
+    def _judge(self) -> int:
+        """Linearizability of everything the linearizable clients saw; how many keys were left open."""
+        limits = Limits(time_ns=None, states=CHECK_STATES, clock_ns=_stopped_clock)
+        report = check_history(self.history(), KeyValue(), limits)
+        if report.status is Status.VIOLATION:
+            raise ViolationFound("linearizability", report.explanation)
+        return sum(1 for verdict in report.verdicts if verdict.status is Status.UNKNOWN)
+
+    def history(self) -> History:
+        """What the clients saw."""
+        return self.recorder.history()
+
+    def _result(self, violation: Violation | None, unknown: int) -> Result:
+        outcomes: dict[str, int] = {}
+        for client in self.clients.values():
+            for outcome, count in client.outcomes.items():
+                outcomes[outcome] = outcomes.get(outcome, 0) + count
+        return Result(
+            seed=self.case.seed,
+            violation=violation,
+            trace_hash=self.world.trace_hash(),
+            simulated_ms=self.world.now_ns // MILLISECOND_NS,
+            events=self.world.events,
+            operations=outcomes,
+            faults=dict(sorted(self.nemesis.injected.items())),
+            elections=self.oracle.elections,
+            entries=self.oracle.entries,
+            messages=self.network.sent,
+            restarts=self.boots - self.case.nodes,
+            refused_logs=sum(process.dead_for_good for process in self.processes.values()),
+            unknown_keys=unknown,
+        )
+
+
+FINAL = frozenset({"set", "get", "cas", "setnx", "getset", "del", "incr", "append", "once"})
+
+
+def _stopped_clock() -> int:
+    return 0

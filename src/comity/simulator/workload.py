@@ -1,0 +1,77 @@
+"""What clients ask for: drawn from a seed, written down as a plan before anything runs."""
+
+from __future__ import annotations
+
+from comity.replica import Stream
+from comity.simulator.settings import Client, Operation
+
+REGISTER_KINDS = (("set", 34), ("get", 40), ("cas", 14), ("setnx", 3), ("getset", 5), ("del", 4))
+OTHER_KINDS = (("pair", 4), ("both", 5), ("ttl", 5), ("gone", 4))
+
+
+def clients_of(stream: Stream, nodes: int, count: int) -> tuple[Client, ...]:
+    """Most linearizable, some of each weaker level."""
+    clients = []
+    for number in range(count):
+        level = "linearizable"
+        if number >= 4 and stream.chance(0.4):
+            level = stream.pick(("session", "sequential", "eventual"))
+        clients.append(
+            Client(number=number, node=1 + stream.below(nodes), level=level, protocol=stream.pick((2, 3)))
+        )
+    return tuple(clients)
+
+
+def operations_of(
+    stream: Stream, clients: tuple[Client, ...], duration_ms: int, per_second: int, groups: int = 1
+) -> tuple[Operation, ...]:
+    """A plan of operations, in order of time."""
+    operations = []
+    total = duration_ms * per_second // 1000
+    for number in range(total):
+        client = stream.pick(clients)
+        at_ms = number * duration_ms // total + stream.below(20)
+        kind, key = _kind(stream, client, groups)
+        operations.append(
+            Operation(
+                at_ms=at_ms,
+                client=client.number,
+                kind=kind,
+                key=key,
+                value=f"{kind[0]}{number}",
+                amount=stream.between(20, 900) if kind == "ttl" else 0,
+                pipelined=kind != "cas" and stream.chance(0.25),
+            )
+        )
+    operations.sort(key=lambda operation: operation.at_ms)
+    return tuple(operations)
+
+
+def _kind(stream: Stream, client: Client, groups: int) -> tuple[str, str]:
+    prefix = f"group{stream.below(groups)}:" if groups > 1 and stream.chance(0.3) else ""
+    if prefix == "group0:":
+        prefix = ""
+    if client.level != "linearizable":
+        if client.level == "eventual":
+            return "gone", f"{prefix}register{stream.below(4)}"
+        return ("count" if stream.chance(0.4) else "see"), f"{prefix}own{client.number}"
+    draw = stream.below(100)
+    if draw < 60:
+        return _weighted(stream, REGISTER_KINDS), f"{prefix}register{stream.below(4)}"
+    if draw < 72:
+        return ("incr" if stream.chance(0.7) else "get"), f"{prefix}counter{stream.below(2)}"
+    if draw < 78:
+        return "once", f"{prefix}once{stream.below(2)}"
+    if draw < 86:
+        return ("append" if stream.chance(0.6) else "get"), f"{prefix}text{stream.below(2)}"
+    kind = _weighted(stream, OTHER_KINDS)
+    return kind, f"{prefix}{'pair' if kind in ('pair', 'both') else 'ttl'}{stream.below(2)}"
+
+
+def _weighted(stream: Stream, kinds: tuple[tuple[str, int], ...]) -> str:
+    draw = stream.below(sum(weight for _, weight in kinds))
+    for kind, weight in kinds:
+        if draw < weight:
+            return kind
+        draw -= weight
+    raise AssertionError("the weights do not add up")
