@@ -21,6 +21,7 @@ from comity.replica import (
     NEVER,
     Committed,
     CoreContext,
+    Effects,
     EntryKind,
     Member,
     Members,
@@ -189,6 +190,7 @@ class Cluster:
         """End the node's turn: carry out its effects as far as they need neither disk nor network."""
         node = self.nodes[number]
         effects = node.core.take(self.now_ns)
+        self.observe(number, effects)
         for send in effects.send:
             self.network.append(Packet(number, send.peer, self._wire(send.message)))
         node.unsynced += effects.write
@@ -219,6 +221,9 @@ class Cluster:
             else:
                 self._stage(node, request)
         self.audit(number)
+
+    def observe(self, number: int, effects: Effects) -> None:
+        """Called with the effects of every turn."""
 
     @staticmethod
     def _wire(message: Any) -> Message:

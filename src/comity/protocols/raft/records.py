@@ -37,7 +37,8 @@ class Base(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(HardState | Appended | Base).decode
+decode = msgspec.msgpack.Decoder(HardState | Appended | Base).decode
+"""The body of a record's data; raises `msgspec.DecodeError` for anything else."""
 
 
 def hard_state_record(term: int, vote: int) -> Record:
@@ -82,7 +83,7 @@ def recover(recovered: Recovered) -> Durable:
     replay = _Replay()
     for position, record in enumerate(recovered.records):
         try:
-            body = _decode(record.data)
+            body = decode(record.data)
         except msgspec.DecodeError as error:
             raise UnusableRecord(f"record {position} is not one of raft's: {error}") from None
         match body:
