@@ -45,7 +45,14 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     redis: str = ""
 
 
+class _Opening(msgspec.Struct, frozen=True, array_like=True):
+    """What every version of a hello begins with."""
+
+    version: int
+
+
 _hello = msgspec.msgpack.Decoder(Hello).decode
+_opening = msgspec.msgpack.Decoder(_Opening).decode
 
 
 def encode_frame(messages: Sequence[Message]) -> bytes:
@@ -61,17 +68,17 @@ def encode_hello(hello: Hello) -> bytes:
 
 def decode_hello(messages: Sequence[Message]) -> Hello:
     """The hello in a first frame; raises `FrameError` where it is not one."""
-    if len(messages) != 1 or messages[0][1] != HELLO_KIND:
+    if len(messages) != 1 or messages[0][:2] != (0, HELLO_KIND):
         raise FrameError("the peer did not say hello first; is this a comity peer port?")
     try:
-        hello = _hello(messages[0][2])
-    except msgspec.DecodeError as error:
+        version = _opening(messages[0][2]).version
+        if version != PROTOCOL_VERSION:
+            raise FrameError(
+                f"the peer speaks version {version}, this node {PROTOCOL_VERSION}; upgrade the older"
+            )
+        return _hello(messages[0][2])
+    except (msgspec.DecodeError, RecursionError) as error:
         raise FrameError(f"the peer's hello cannot be read: {error}") from error
-    if hello.version != PROTOCOL_VERSION:
-        raise FrameError(
-            f"the peer speaks version {hello.version}, this node {PROTOCOL_VERSION}; upgrade the older"
-        )
-    return hello
 
 
 class FrameParser:
@@ -118,6 +125,7 @@ class FrameParser:
         except FrameError:
             self._failed = True
             self._parts = []
+            self._have = 0
             raise
         rest = buffer[offset:] if offset else buffer
         self._parts = [rest] if rest else []

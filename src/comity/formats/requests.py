@@ -21,17 +21,21 @@ from comity.formats.inline import split_inline
 LINE_BYTES = 64 << 10
 """The longest header or inline command (Redis: PROTO_INLINE_MAX_SIZE)."""
 
-_ARRAY = ord("*")
+_ARRAY, _NEWLINE = b"*\n"
 _COUNT = re.compile(rb"\*(0|-?[1-9][0-9]{0,18})\r.", re.DOTALL).match
 _LENGTH = re.compile(rb"\$(0|[1-9][0-9]{0,18})\r.", re.DOTALL).match
 _LEAST_COUNT = -(2**63)
 _LEAST_ARGUMENT_BYTES = len(b"$0\r\n\r\n")
 # Lines that hiredis reads as a string or an array though they are neither in a request, where they are lines.
-_FOREIGN = re.compile(rb"\n[+=(>~|]").search
-_FOREIGN_COUNT = re.compile(rb"\n[>~|]\d\d").search
+_FOREIGN = re.compile(rb"\n[+=(>~|%]").search
+_FOREIGN_COUNT = re.compile(rb"\n[>~|%]\d\d").search
+_PLUS, _EQUALS, _PARENTHESIS, _GREATER, _TILDE, _BAR, _PERCENT = b"+=(>~|%"
 # hiredis reserves 8 bytes for each element a count announces, and arrays can be nested without end. So from
 # two digits on counts are added up: in whole requests they are backed by bytes.
 _COUNT_DIGITS = 2
+# Joining is the fastest way to find out that all are bytes, while what it copies is small.
+_join = b"".join
+_CHEAP_TO_JOIN = 64 << 10
 
 
 class RequestParser:
@@ -62,7 +66,7 @@ class RequestParser:
         self._reader = hiredis.Reader()
         # Every count over the limit has as many digits as the limit, or more.
         digits = min(_COUNT_DIGITS, len(str(max_arguments)))
-        self._large_count = re.compile(rb"\*\d{%d}" % digits).search
+        self._large_count = re.compile(rb"\*" + rb"\d" * digits).search
         self._large_counts = re.compile(rb"\*(\d{%d,19})" % digits).findall
         # The bytes of the command that is not complete, and how far it was walked:
         self._buffer = bytearray()
@@ -79,7 +83,7 @@ class RequestParser:
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The commands these bytes complete, possibly none. Never raises; see `error`."""
         commands: list[list[bytes]] = []
-        if self._buffer or data[-1:] != b"\n" or not self._whole(data, commands):
+        if not data or data[-1] != _NEWLINE or self._buffer or not self._whole(data, commands):
             if self.error is None:
                 try:
                     self._carefully(data, commands)
@@ -92,41 +96,43 @@ class RequestParser:
     # -- whole arrays, by hiredis
 
     def _whole(self, data: bytes, commands: list[list[bytes]]) -> bool:
-        """Read whole arrays; False, and nothing done, for anything that is not just that."""
-        if data[:1] != b"*" or len(data) > self.max_request_bytes or self.error is not None:
+        """Append the commands of whole arrays; False, and nothing done, for anything that is not just that."""
+        if data[0] != _ARRAY or len(data) > self.max_request_bytes or self.error is not None:
             return False
         if self._large_count(data) is not None and not self._backed(data):
             return False
-        # The single bytes are looked for first because that costs next to nothing.
+        # Single bytes are looked for first, and as numbers, because that costs next to nothing.
         foreign = (
-            b"+" in data or b"=" in data or b"(" in data or b">" in data or b"~" in data or b"|" in data
+            _PLUS in data
+            or _EQUALS in data
+            or _PARENTHESIS in data
+            or _GREATER in data
+            or _TILDE in data
+            or _BAR in data
+            or _PERCENT in data
         ) and _FOREIGN(data) is not None
         if foreign and _FOREIGN_COUNT(data) is not None:
             return False
-        before = len(commands)
         reader = self._reader
         gets = reader.gets
         more = reader.has_data
+        check = _join if len(data) < _CHEAP_TO_JOIN else _only_bytes
         try:
             reader.feed(data)
-            while True:
-                command = gets()
-                if command.__class__ is not list:
-                    break
-                for argument in command:
-                    if argument.__class__ is not bytes:
-                        raise hiredis.ProtocolError
-                if command:
-                    commands.append(command)
+            command = gets()
+            while command:
+                check(command)
+                commands.append(command)
                 if not more():
-                    if foreign and _encoded(commands, before) != data:
+                    if foreign and _encoded(commands) != data:
                         break
                     return True
-        except hiredis.ProtocolError:
+                command = gets()
+        except (hiredis.ProtocolError, TypeError):
             pass
         # The reader may be in the middle of something; the walk begins where it began.
         self._reader = hiredis.Reader()
-        del commands[before:]
+        commands.clear()
         return False
 
     def _backed(self, data: bytes) -> bool:
@@ -148,7 +154,10 @@ class RequestParser:
             self._buffer = bytearray()
         # The last array of a chunk is often cut; what stands before it is whole.
         start = data.rfind(b"\r\n*") + 2
-        if start <= 2 or not self._whole(data[:start], commands):
+        whole: list[list[bytes]] = []
+        if start > 2 and self._whole(data[:start], whole):
+            commands += whole
+        else:
             start = 0
         while start < len(data):
             end = self._one(data, start, commands)
@@ -249,10 +258,17 @@ def _error(text: str) -> ProtocolError:
     return ProtocolError(f"Protocol error: {text}")
 
 
-def _encoded(commands: list[list[bytes]], first: int) -> bytes:
-    """The commands from first on, as arrays of strings."""
+def _only_bytes(command: list[bytes]) -> None:
+    """Raise `TypeError` if hiredis read anything but strings."""
+    for argument in command:
+        if argument.__class__ is not bytes:
+            raise TypeError
+
+
+def _encoded(commands: list[list[bytes]]) -> bytes:
+    """Commands as arrays of strings."""
     parts: list[bytes] = []
-    for command in commands[first:]:
+    for command in commands:
         parts.append(b"*%d\r\n" % len(command))
         parts += [b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in command]
     return b"".join(parts)

@@ -164,8 +164,7 @@ def _unwritten(data: bytes, start: int, end: int) -> bool:
     position = start
     while position < end:
         block_end = min((position // BLOCK_BYTES + 1) * BLOCK_BYTES, end)
-        # A few zeros at an edge say nothing: data has them too.
-        if block_end - position >= 8 and not any(data[position:block_end]):
+        if not any(data[position:block_end]):
             return True
         position = block_end
     return False
