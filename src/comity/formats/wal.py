@@ -11,15 +11,19 @@ offset size    field, integers big-endian
 8      8       sequence, one more than the frame before
 16     4       crc32c of the body
 20     4       crc32c of the first 20 bytes
-24     length  body: msgpack, an array of [group, index, data]
+24     length  body
 ====== ======= =================================================
+
+The body is msgpack, an array of [group, index, data], and after it one byte 0xf0 + m. Every byte of
+the msgpack is XORed with m * 0x11. m is the smallest for which the body has no run of 512 zeros, or
+0 if there is none. So a block of 512 bytes that is all zeros, or the part of one in which a body
+ends, was never written.
 
 A frame is written only after the one before it is durable. So at a crash at most the last frame of
 the last segment is incomplete, and everything else that does not verify is damage:
 
-- bytes that do not verify, with a frame that verifies behind them: damage;
-- the last frame cut short by the end of the file, or with a block of 512 bytes (or the part of a
-  block that belongs to it) never written, so all zeros: torn, and cut;
+- bytes that do not verify, with a later frame that verifies behind them: damage;
+- the last frame cut short by the end of the file, or with a block never written: torn, and cut;
 - the last frame complete and not verifying: damage.
 """
 
@@ -41,6 +45,9 @@ SUFFIX = ".wal"
 
 _HEADER = struct.Struct(">4sIQI")
 _CRC = struct.Struct(">I")
+_PLAIN = 0xF0
+_MASKS = [bytes(byte ^ mask * 0x11 for byte in range(256)) for mask in range(16)]
+_RUNS = [bytes([mask * 0x11]) * BLOCK_BYTES for mask in range(16)]
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[tuple[int, int, bytes]]).decode
 
@@ -78,8 +85,15 @@ def first_sequence(name: str) -> int:
 
 
 def encode_frame(sequence: int, records: Sequence[LogRecord]) -> bytes:
-    """The bytes of one frame."""
+    """The bytes of one frame. Raises `ValueError` for records that are too much for one."""
     body = _encode(records)
+    mask = 0
+    if _RUNS[0] in body:
+        mask = next((mask for mask, run in enumerate(_RUNS) if run not in body), 0)
+        body = body.translate(_MASKS[mask])
+    body += bytes((_PLAIN + mask,))
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(f"a frame of {len(body)} bytes; the log takes {MAX_BODY_BYTES}: write less at once")
     head = _HEADER.pack(MAGIC, len(body), sequence, crc32c(body))
     return b"".join((head, _CRC.pack(crc32c(head)), body))
 
@@ -97,83 +111,100 @@ def scan(name: str, data: bytes, expected: int | None, is_last: bool) -> Scan:
     frames: list[LogFrame] = []
     offset = 0
     while offset < len(data):
-        found = _frame_at(data, offset)
-        if isinstance(found, str):
-            _judge(name, data, offset, found, is_last)
+        header = _header_at(data, offset)
+        if header is None:
+            reason = "the header is cut short"
+            if len(data) - offset >= HEADER_BYTES:
+                reason = "the header's checksum does not hold"
+            torn = _header_torn(data, offset, sequence)
+            _judge(name, data, offset, sequence, offset + 1, reason, torn, is_last)
             return Scan(frames, offset, len(data) - offset)
-        at_sequence, end = found
+        length, at_sequence, checksum = header
+        end = offset + HEADER_BYTES + length
+        if length > MAX_BODY_BYTES:
+            raise CorruptLog(name, offset, f"a body of {length} bytes is larger than any that is written")
         if at_sequence != sequence:
             raise CorruptLog(name, offset, f"frame {at_sequence} stands where frame {sequence} belongs")
-        try:
-            records = _decode(memoryview(data)[offset + HEADER_BYTES : end])
-        except msgspec.DecodeError as error:
-            raise CorruptLog(
-                name, offset, f"its checksum holds but its records cannot be read: {error}"
-            ) from error
-        frames.append(LogFrame(sequence, offset, records))
+        body = data[offset + HEADER_BYTES : end]
+        if len(body) < length or crc32c(body) != checksum:
+            cut = len(body) < length
+            reason = "the body is cut short" if cut else "the body's checksum does not hold"
+            torn = cut or _has_unwritten_block(data, offset + HEADER_BYTES, end)
+            _judge(name, data, offset, sequence, end, reason, torn, is_last)
+            return Scan(frames, offset, len(data) - offset)
+        frames.append(LogFrame(sequence, offset, _records(name, offset, body)))
         sequence += 1
         offset = end
     return Scan(frames, offset, 0)
 
 
-def _frame_at(data: bytes, offset: int) -> tuple[int, int] | str:
-    """(sequence, end) of the frame at offset, or why there is none."""
-    if len(data) - offset < HEADER_BYTES:
-        return "the header is cut short"
-    head = data[offset : offset + 20]
-    if _CRC.unpack_from(data, offset + 20)[0] != crc32c(head):
-        return "the header's checksum does not hold"
-    magic, length, sequence, body_crc = _HEADER.unpack(head)
-    if magic != MAGIC:
-        return f"the magic is {magic!r}"
-    end = offset + HEADER_BYTES + length
-    if length > MAX_BODY_BYTES:
-        return f"a body of {length} bytes is larger than any that is written"
-    if end > len(data):
-        return "the body is cut short"
-    if crc32c(data[offset + HEADER_BYTES : end]) != body_crc:
-        return "the body's checksum does not hold"
-    return sequence, end
+def _header_at(data: bytes, offset: int) -> tuple[int, int, int] | None:
+    """(body length, sequence, body checksum) of the header at offset; None where there is none."""
+    head = data[offset : offset + HEADER_BYTES]
+    if len(head) < HEADER_BYTES or _CRC.unpack_from(head, 20)[0] != crc32c(head[:20]):
+        return None
+    magic, length, sequence, checksum = _HEADER.unpack_from(head)
+    return (length, sequence, checksum) if magic == MAGIC else None
 
 
-def _judge(name: str, data: bytes, offset: int, reason: str, is_last: bool) -> None:
-    """Return if the bytes from offset on may be a torn end; raise if they are damage."""
+def _records(name: str, offset: int, body: bytes) -> list[LogRecord]:
+    try:
+        if not body or body[-1] < _PLAIN:
+            raise msgspec.DecodeError("the last byte is not that of a body")
+        mask = body[-1] - _PLAIN
+        return _decode(body[:-1].translate(_MASKS[mask]) if mask else memoryview(body)[:-1])
+    except msgspec.DecodeError as error:
+        raise CorruptLog(
+            name, offset, f"its checksum holds but its records cannot be read: {error}"
+        ) from error
+
+
+def _judge(
+    name: str, data: bytes, offset: int, sequence: int, behind: int, reason: str, torn: bool, is_last: bool
+) -> None:
+    """Return if the frame at offset may be a torn end; raise if it is damage. behind: where others may begin."""
     if not is_last:
         raise CorruptLog(name, offset, f"{reason}, and later segments exist")
-    follower = _valid_frame_after(data, offset + 1)
+    follower = _later_frame(data, offset, sequence, behind)
     if follower is not None:
         raise CorruptLog(name, offset, f"{reason}, and a whole frame follows at byte {follower}")
-    end = _claimed_end(data, offset)
-    if end > len(data) or _unwritten(data, offset, end):
-        return
-    raise CorruptLog(name, offset, f"{reason}, though the last frame is complete")
+    if not torn:
+        raise CorruptLog(name, offset, f"{reason}, though no part of the last frame is missing")
 
 
-def _claimed_end(data: bytes, offset: int) -> int:
-    """Where the frame at offset would end: by its header if that verifies, else where its header ends."""
-    if len(data) - offset < HEADER_BYTES:
-        return offset + HEADER_BYTES
-    head = data[offset : offset + 20]
-    if _CRC.unpack_from(data, offset + 20)[0] != crc32c(head):
-        return len(data)
-    return offset + HEADER_BYTES + int(_HEADER.unpack(head)[1])
-
-
-def _unwritten(data: bytes, start: int, end: int) -> bool:
-    """Whether some block, as far as it lies in [start, end), holds only zeros."""
-    position = start
-    while position < end:
-        block_end = min((position // BLOCK_BYTES + 1) * BLOCK_BYTES, end)
-        if not any(data[position:block_end]):
-            return True
-        position = block_end
-    return False
-
-
-def _valid_frame_after(data: bytes, start: int) -> int | None:
+def _later_frame(data: bytes, offset: int, sequence: int, start: int) -> int | None:
+    """Where a whole frame that was written after this sequence begins, at or behind start."""
     position = data.find(MAGIC, start)
     while position != -1:
-        if not isinstance(_frame_at(data, position), str):
-            return position
+        header = _header_at(data, position)
+        if header is not None:
+            length, later, checksum = header
+            body = data[position + HEADER_BYTES : position + HEADER_BYTES + length]
+            # No more frames lie between than there is room for.
+            between = (position - offset) // HEADER_BYTES
+            if sequence < later <= sequence + between and len(body) == length and crc32c(body) == checksum:
+                return position
         position = data.find(MAGIC, position + 1)
     return None
+
+
+def _header_torn(data: bytes, offset: int, sequence: int) -> bool:
+    """Whether the bytes at offset, which are no header, are what is left of one half written."""
+    block_end = (offset // BLOCK_BYTES + 1) * BLOCK_BYTES
+    if not any(data[offset:block_end]):
+        return True
+    # What was written of it is what had to be written.
+    head = data[offset : min(block_end, offset + HEADER_BYTES)]
+    if not MAGIC.startswith(head[:4]) or not sequence.to_bytes(8, "big").startswith(head[8:16]):
+        return False
+    if offset + HEADER_BYTES > len(data):
+        return True
+    return block_end < offset + HEADER_BYTES and not any(data[block_end : block_end + BLOCK_BYTES])
+
+
+def _has_unwritten_block(data: bytes, start: int, end: int) -> bool:
+    """Whether a block that begins in [start, end) is all zeros up to end. Blocks begun earlier hold a header."""
+    first = -(-start // BLOCK_BYTES) * BLOCK_BYTES
+    return any(
+        not any(data[block : min(block + BLOCK_BYTES, end)]) for block in range(first, end, BLOCK_BYTES)
+    )

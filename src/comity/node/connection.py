@@ -8,9 +8,13 @@ one group. A command that does not fit waits in the queue until the others are a
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING
 
 from comity.formats.resp import RequestParser
 from comity.node.routes import Route
+
+if TYPE_CHECKING:
+    from comity.node.group import ReadRun
 
 IDLE = 0
 LOG = 1
@@ -44,6 +48,7 @@ class Connection:
         "parser",
         "paused",
         "protocol",
+        "reading",
         "queue",
         "queue_bytes",
         "queued",
@@ -81,6 +86,7 @@ class Connection:
         self.closed = False
         self.paused = False
         self.writable = True
+        self.reading: ReadRun | None = None
         self.refused: bytes | None = None
 
     def forget_transaction(self) -> None:

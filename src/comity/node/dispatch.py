@@ -214,10 +214,12 @@ class Dispatcher:
                 if connection.mode == READ:
                     return
                 self._log(connection, group, route)
-            elif connection.level == LINEARIZABLE:
-                self._read(connection, group, route)
+            elif connection.level == LINEARIZABLE or connection.outstanding:
+                # Reads of a weaker level stand behind linearizable ones not answered yet.
+                if not self._read(connection, group, route):
+                    return
             else:
-                self._read_locally(connection, group, route)
+                self._read_locally(connection, group)
             host.dirty(group)
 
     def _log(self, connection: Connection, group: Group, route: Route) -> None:
@@ -260,22 +262,24 @@ class Dispatcher:
     def _runs_once(self, route: Route, args: list[bytes]) -> bool:
         return route.name == "client" and here.is_once(args) and here.check_once(self.routes, args) is None
 
-    def _read(self, connection: Connection, group: Group, route: Route) -> None:
-        """A run of reads that need an index to be read at."""
+    def _read(self, connection: Connection, group: Group, route: Route) -> bool:
+        """A run of reads that need an index to be read at; False when they have to wait."""
+        before = connection.reading
+        if connection.outstanding and (before is None or before.asked or before.finish is not None):
+            return False
         commands = self._take_reads(connection, group)
         connection.mode = READ
         connection.group = group.number
+        if connection.outstanding and before is not None:
+            before.commands.extend(commands)
+        else:
+            connection.reading = ReadRun(connection, commands, self.host.now_ns, route)
+            group.reads.append(connection.reading)
         connection.outstanding += len(commands)
-        group.reads.append(ReadRun(connection, commands, self.host.now_ns, route))
+        return True
 
-    def _read_locally(self, connection: Connection, group: Group, route: Route) -> None:
+    def _read_locally(self, connection: Connection, group: Group) -> None:
         """Reads of a weaker level: this replica's state is at or after all this session has seen."""
-        if connection.outstanding:
-            # Earlier linearizable reads of this connection come first.
-            commands = self._take_reads(connection, group)
-            connection.outstanding += len(commands)
-            group.reads.append(ReadRun(connection, commands, self.host.now_ns, route))
-            return
         commands = self._take_reads(connection, group)
         self.host.metrics.local_reads += len(commands)
         replies = group.machine.read(commands, connection.protocol)

@@ -70,9 +70,13 @@ class Pending:
 
 
 class ReadRun:
-    """Reads of one connection that wait for an index to be read at."""
+    """Reads of one connection that wait for an index to be read at.
 
-    __slots__ = ("arrived_ns", "commands", "connection", "finish", "route")
+    asked: the core was asked on their behalf. Further reads of the connection then wait, for an
+    answer to a later request may come first.
+    """
+
+    __slots__ = ("arrived_ns", "asked", "commands", "connection", "finish", "route")
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class ReadRun:
         self.arrived_ns = arrived_ns
         self.route = route
         self.finish = finish
+        self.asked = False
 
 
 class Group:
@@ -266,6 +271,8 @@ class Group:
 
     def _ask_to_read(self, now_ns: int) -> None:
         runs, self.reads = self.reads, []
+        for run in runs:
+            run.asked = True
         request = self.host.request()
         self.read_requests[request] = (now_ns, runs)
         metrics = self.host.metrics

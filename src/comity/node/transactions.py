@@ -143,6 +143,7 @@ class Transactions:
 
         run.finish = finish
         connection.mode = READ
+        connection.reading = run
         connection.group = group.number
         connection.outstanding += 1
         group.reads.append(run)

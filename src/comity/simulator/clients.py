@@ -32,7 +32,7 @@ def encode(*words: str | int) -> bytes:
 class Request:
     """One operation under way: its commands, and what is done with the replies."""
 
-    __slots__ = ("attempt", "data", "finish", "operation", "process", "replies", "wanted")
+    __slots__ = ("attempt", "data", "found", "operation", "process", "replies", "wanted")
 
     def __init__(self, operation: Operation, process: int, commands: list[bytes]) -> None:
         self.operation = operation
@@ -41,7 +41,7 @@ class Request:
         self.wanted = len(commands)
         self.replies: list[Any] = []
         self.attempt = 1
-        self.finish: Callable[[Request], None] | None = None
+        self.found: Any = None
 
 
 class SimulatedClient:
@@ -182,11 +182,7 @@ class SimulatedClient:
 
     def _timed_out(self, connection: int, request: Request) -> None:
         if connection == self.connection and request in self.sent:
-            process = self.cluster.processes[self.node]
-            self.cluster.forget(connection)
-            if process.host is not None:
-                process.stimulus(self.life, process.host.disconnected, connection)
-            self.disconnected()
+            self._leave()
 
     # -- replies
 
@@ -230,8 +226,20 @@ class SimulatedClient:
                 self._end(request, "info")
             else:
                 self._end(request, "fail")
+            if not self.sent:
+                self._leave()
         else:
             self._end(request, "ok")
+
+    def _leave(self) -> None:
+        """Try another node, as a client with a list of addresses does after a refusal."""
+        connection = self.connection
+        if connection:
+            process = self.cluster.processes[self.node]
+            self.cluster.forget(connection)
+            if process.host is not None:
+                process.stimulus(self.life, process.host.disconnected, connection)
+            self.disconnected()
 
     def _cas(self, request: Request) -> None:
         """The second half of a compare-and-set, or its end."""
@@ -247,6 +255,7 @@ class SimulatedClient:
                 process,
                 [encode("MULTI"), encode("SET", operation.key, operation.value), encode("EXEC")],
             )
+            second.found = found
             self._send(second)
             return
         if request.replies[2] is None:
@@ -254,7 +263,7 @@ class SimulatedClient:
             self.recorder.fail(request.process, time_ns=now)
         else:
             self._count("ok")
-            self.recorder.ok(request.process, [found_of(request), operation.value], time_ns=now)
+            self.recorder.ok(request.process, [request.found, operation.value], time_ns=now)
 
     def _count(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
@@ -292,11 +301,6 @@ class SimulatedClient:
                     "session", f"client {self.plan.number} saw {operation.key} at {before}, then at {number}"
                 )
             self.session[operation.key] = number
-
-
-def found_of(request: Request) -> Any:
-    """What the first half of a compare-and-set read: kept in the recorder's open event."""
-    return None
 
 
 def _set(key: str, value: str) -> tuple[list[str], str, Any]:

@@ -68,7 +68,10 @@ class Disk:
             kept = self._stream.below(len(write.data)) if write.data else 0
             data = write.data[:kept]
             if self._stream.chance(0.3):
-                data += bytes(self._stream.between(1, len(write.data) - kept))
+                # The file has grown, but its last sectors were never written.
+                start = len(self.files.get(write.segment, b""))
+                kept = max(0, kept - (start + kept) % SECTOR_BYTES)
+                data = write.data[:kept] + bytes(self._stream.between(1, len(write.data) - kept))
             self._append(write.segment, data)
             return "torn"
         self._append(write.segment, self._holes(len(self.files.get(write.segment, b"")), write.data))
