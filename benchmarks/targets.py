@@ -68,6 +68,16 @@ def figure(*path: str) -> Callable[[Figures], float | None]:
     return value
 
 
+def with_a_million_keys(name: str) -> Callable[[Figures], float | None]:
+    """A start-up figure, of a run that had as many keys as the target speaks of."""
+
+    def value(figures: Figures) -> float | None:
+        startup = figures.get("startup", {})
+        return float(startup[name]) if startup.get("keys") == 1_000_000 else None
+
+    return value
+
+
 TARGETS = (
     Target(
         "SET, 64 clients, by etcd's puts",
@@ -111,6 +121,13 @@ TARGETS = (
         " s",
     ),
     Target(
+        "the same when the leader falls silent (SIGSTOP; median)",
+        "within 1.0 s",
+        figure("failover", "silent", "median_s"),
+        lambda x: x <= 1.0,
+        " s",
+    ),
+    Target(
         "CPU of an idle node, 1,000 connections and 100 keyspaces",
         "under 5 % of a core",
         figure("idle", "cpu_percent"),
@@ -119,11 +136,11 @@ TARGETS = (
     ),
     Target("memory of that node", "under 200 MiB", figure("idle", "rss_mib"), lambda x: x < 200, " MiB"),
     Target("ready on an empty directory", "under 1 s", figure("startup", "empty_s"), lambda x: x < 1, " s"),
-    Target("ready with 1,000,000 keys", "under 3 s", figure("startup", "full_s"), lambda x: x < 3, " s"),
+    Target("ready with 1,000,000 keys", "under 3 s", with_a_million_keys("full_s"), lambda x: x < 3, " s"),
     Target(
         "ready with 1,000,000 keys after kill -9",
         "under 3 s",
-        figure("startup", "full_after_kill_s"),
+        with_a_million_keys("full_after_kill_s"),
         lambda x: x < 3,
         " s",
     ),

@@ -80,9 +80,9 @@ def test_every_target_of_throughput_names_a_row_that_exists() -> None:
             }
             for name, row in rows.items()
         },
-        "failover": {"median_s": 1.0},
+        "failover": {"median_s": 1.0, "silent": {"median_s": 1.0}},
         "idle": {"cpu_percent": 1.0, "rss_mib": 1.0},
-        "startup": {"empty_s": 1.0, "full_s": 1.0, "full_after_kill_s": 1.0},
+        "startup": {"keys": 1_000_000, "empty_s": 1.0, "full_s": 1.0, "full_after_kill_s": 1.0},
         "import": {"median_s": 1.0},
     }
     assert [one.what for one in targets.judge(full) if one.measured is None] == []
