@@ -83,20 +83,21 @@ class RequestParser:
     def feed(self, data: bytes) -> list[list[bytes]]:
         """The commands these bytes complete, possibly none. Never raises; see `error`."""
         commands: list[list[bytes]] = []
-        if not data or data[-1] != _NEWLINE or self._buffer or not self._whole(data, commands):
-            if self.error is None:
-                try:
-                    self._carefully(data, commands)
-                except ProtocolError as error:
-                    # Its frames would keep the buffer.
-                    self.error = error.with_traceback(None)
-                    self._buffer = bytearray()
+        if data and data[-1] == _NEWLINE and not self._buffer and self._whole(data, commands):
+            return commands
+        if self.error is None:
+            try:
+                self._carefully(data, commands)
+            except ProtocolError as error:
+                # Its frames would keep the buffer.
+                self.error = error.with_traceback(None)
+                self._buffer = bytearray()
         return commands
 
     # -- whole arrays, by hiredis
 
     def _whole(self, data: bytes, commands: list[list[bytes]]) -> bool:
-        """Append the commands of whole arrays; False, and nothing done, for anything that is not just that."""
+        """Read whole arrays into commands, which is empty; False, and nothing done, for anything else."""
         if data[0] != _ARRAY or len(data) > self.max_request_bytes or self.error is not None:
             return False
         if self._large_count(data) is not None and not self._backed(data):

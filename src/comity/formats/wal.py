@@ -79,7 +79,7 @@ def segment_name(sequence: int) -> str:
 def first_sequence(name: str) -> int:
     """The inverse. Raises `CorruptLog` for a name that is not a segment's."""
     digits = name.removesuffix(SUFFIX)
-    if len(digits) != 20 or not digits.isdigit() or not name.endswith(SUFFIX):
+    if len(digits) != 20 or not (digits.isascii() and digits.isdigit()) or not name.endswith(SUFFIX):
         raise CorruptLog(name, 0, "the file name is not that of a log segment")
     return int(digits)
 
@@ -162,7 +162,10 @@ def _records(name: str, offset: int, body: bytes) -> list[LogRecord]:
 def _judge(
     name: str, data: bytes, offset: int, sequence: int, behind: int, reason: str, torn: bool, is_last: bool
 ) -> None:
-    """Return if the frame at offset may be a torn end; raise if it is damage. behind: where others may begin."""
+    """Return if the frame at offset may be a torn end; raise if it is damage.
+
+    behind: from where on later frames may begin.
+    """
     if not is_last:
         raise CorruptLog(name, offset, f"{reason}, and later segments exist")
     follower = _later_frame(data, offset, sequence, behind)
@@ -203,7 +206,7 @@ def _header_torn(data: bytes, offset: int, sequence: int) -> bool:
 
 
 def _has_unwritten_block(data: bytes, start: int, end: int) -> bool:
-    """Whether a block that begins in [start, end) is all zeros up to end. Blocks begun earlier hold a header."""
+    """Whether a block that begins in [start, end) is all zeros up to end. An earlier one holds a header."""
     first = -(-start // BLOCK_BYTES) * BLOCK_BYTES
     return any(
         not any(data[block : min(block + BLOCK_BYTES, end)]) for block in range(first, end, BLOCK_BYTES)

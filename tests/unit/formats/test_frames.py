@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import pytest
@@ -72,14 +73,18 @@ def test_any_chunks_give_the_same_frames(written: list[list[Message]], cuts: lis
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     parser = FrameParser()
     read: list[list[Message]] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         read += parser.feed(data[start:end])
     assert read == written
     assert parser.pending_bytes == 0
 
 
 def test_every_flipped_bit_is_noticed_after_the_frames_before_it() -> None:
-    first, second, third = encode_frame([(1, 1, b"first")]), encode_frame([(1, 2, b"x" * 20)]), encode_frame([])
+    first, second, third = (
+        encode_frame([(1, 1, b"first")]),
+        encode_frame([(1, 2, b"x" * 20)]),
+        encode_frame([]),
+    )
     data = first + second + third
     for bit in range(len(first) * 8, (len(first) + len(second)) * 8):
         damaged = bytearray(data)
@@ -97,7 +102,7 @@ def test_every_flipped_bit_is_noticed_after_the_frames_before_it() -> None:
 def test_arbitrary_bytes_raise_nothing_but_frame_errors(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     parser = FrameParser(200)
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         try:
             parser.feed(data[start:end])
         except FrameError:
