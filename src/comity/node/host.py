@@ -44,6 +44,7 @@ from comity.store.limits import StoreLimits
 from comity.store.machine import StateMachine
 
 PASSES_PER_TURN = 4
+INTRODUCED_PEERS = 128
 STOP_GRACE_NS = 3_000_000_000
 
 
@@ -87,6 +88,7 @@ class Host:
         self._requests = 0
         self._links: dict[int, str] = {}
         self._links_changed = False
+        self._introduced: dict[int, str] = {}
         self._up: set[int] = set()
         self._frames: dict[int, list[Envelope]] = {}
         self._dirty: dict[int, Group] = {}
@@ -238,6 +240,16 @@ class Host:
                 group.link_up(peer)
                 self._dirty[group.number] = group
 
+    def introduced(self, peer: NodeId, address: str) -> None:
+        """A peer of this cluster dialled and said where it can be reached.
+
+        A node that was away while the membership changed may not know who leads now; it could
+        hear the leader and never answer.
+        """
+        if peer != self.config.node and len(self._introduced) < INTRODUCED_PEERS and address:
+            self._introduced[peer] = address
+            self.members_changed()
+
     def link_down(self, peer: NodeId, refused: bool) -> None:
         """The link to this peer is gone; refused: its port is closed, so its process is gone."""
         self._up.discard(peer)
@@ -285,7 +297,7 @@ class Host:
 
     def members_changed(self) -> None:
         """Some group's membership may have changed, and with it whom to link with."""
-        links: dict[int, str] = {}
+        links: dict[int, str] = dict(self._introduced)
         for group in self.groups.values():
             for member in group.core.members.known:
                 if member.node != self.config.node and member.peer:

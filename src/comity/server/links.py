@@ -190,6 +190,10 @@ class Inbound(asyncio.Protocol):
         if hello.node < 1:
             raise FrameError("node numbers start at 1")
         self.peer = hello.node
+        shell = self.port.shell
+        shell.now()
+        shell.host.introduced(hello.node, hello.peer)
+        shell.stimulated()
 
     def _refuse(self, reason: str) -> None:
         assert self.transport is not None
@@ -211,7 +215,14 @@ class PeerPort:
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
         config = shell.host.config
-        self.hello = Hello(cluster=config.cluster, node=config.node, incarnation=shell.host.incarnation)
+        own = next((member for member in config.members if member.node == config.node), None)
+        self.hello = Hello(
+            cluster=config.cluster,
+            node=config.node,
+            incarnation=shell.host.incarnation,
+            peer=own.peer if own is not None else shell.advertised,
+            redis=own.redis if own is not None else "",
+        )
         self.links: dict[int, Link] = {}
         self.inbound: set[Inbound] = set()
         self.refused = 0

@@ -61,7 +61,7 @@ class Node:
             )
         except (ReplicaError, ValueError, KeyError) as error:
             raise SettingsError(f"the node cannot be built: {error}") from error
-        shell = self.shell = Shell(host, files, self.note)
+        shell = self.shell = Shell(host, files, self.note, settings.peer)
         if listen:
             redis_host, redis_port = split_address(settings.redis)
             peer_host, peer_port = split_address(settings.peer)

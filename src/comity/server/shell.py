@@ -23,11 +23,15 @@ RETRY_FULL_DISK_S = 1.0
 class Shell:
     """Runs one host on the current event loop until it stops or fails.
 
+    advertised: the peer address others can dial, where the membership does not say.
     fatal: why the node must not go on, once it must not.
     """
 
-    def __init__(self, host: Host, files: SegmentFiles | NoFiles, note: Callable[..., None]) -> None:
+    def __init__(
+        self, host: Host, files: SegmentFiles | NoFiles, note: Callable[..., None], advertised: str = ""
+    ) -> None:
         self.host = host
+        self.advertised = advertised
         self.files = files
         self.note = note
         self.loop = asyncio.get_running_loop()

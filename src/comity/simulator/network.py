@@ -189,6 +189,7 @@ class Network:
             link.up = True
             link.dialled = False
             source.link_made(source.life, link.target)
+            target.introduced(target.life, link.source)
 
     # -- faults
 

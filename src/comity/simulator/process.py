@@ -214,6 +214,11 @@ class Process:
         if self.host is not None:
             self.stimulus(life, self.host.link_up, peer)
 
+    def introduced(self, life: int, peer: int) -> None:
+        """A peer dialled and said hello."""
+        if self.host is not None:
+            self.stimulus(life, self.host.introduced, peer, f"node{peer}:1")
+
     def link_lost(self, life: int, peer: int, refused: bool) -> None:
         """They cannot."""
         if self.host is not None:
