@@ -30,6 +30,8 @@ DISK_FULL = (
 )
 STOPPING = b"-TRYAGAIN this node is stopping: nothing was done; use another one\r\n"
 
+NO_MEMBER = b"-CLUSTERDOWN this node is not a member of the cluster: nothing was done; use another one\r\n"
+
 PARTIAL_BYTES_FREE = 1 << 20
 """Half-received requests up to this size do not count against the bound on waiting bytes."""
 
@@ -318,6 +320,8 @@ class Dispatcher:
             return LOADING
         if host.stopping and (group.leader != host.config.node or len(group.core.members.voters) == 1):
             return STOPPING
+        if not group.leader and host.config.node not in group.core.members.everyone():
+            return NO_MEMBER
         if write and self.disk_error:
             reason = self.disk_error.replace("\r", " ").replace("\n", " ")
             return DISK_FULL % reason.encode("utf-8", "replace")

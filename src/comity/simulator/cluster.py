@@ -226,16 +226,15 @@ class Cluster:
         """Faults are over: everything that can must agree, and serve, in bounded time."""
         self.nemesis.heal()
         deadline = self.world.now_ns + self.case.recovery_ms * MILLISECOND_NS
-        steps = 0
-        restored = False
         while True:
             self.world.run_until(self.world.now_ns + STEP_NS)
             reason = self._unsettled()
-            if reason is None and (restored or not self._restore()):
+            restoring = self._restore()
+            if reason is None and not restoring:
                 break
-            steps += 1
             if self.world.now_ns > deadline:
-                raise ViolationFound("liveness", f"{self.case.recovery_ms} ms after the last fault: {reason}")
+                what = reason or "not everyone is a voter again"
+                raise ViolationFound("liveness", f"{self.case.recovery_ms} ms after the last fault: {what}")
         self._final_reads(deadline)
 
     def _restore(self) -> bool:
