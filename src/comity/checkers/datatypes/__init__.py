@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comity.checkers.datatypes.base import REFUSED, Action, DataType, Goal, Refused, Step
+from comity.checkers.datatypes.base import ANYTHING, REFUSED, Action, DataType, Goal, Refused, Step, Use
 from comity.checkers.datatypes.kv import KeyValue
 from comity.checkers.datatypes.register import CasRegister, Register
 from comity.checkers.errors import UnsuitableHistory
 
 __all__ = [
+    "ANYTHING",
     "DATA_TYPES",
     "REFUSED",
     "Action",
@@ -23,6 +24,7 @@ __all__ = [
     "Refused",
     "Register",
     "Step",
+    "Use",
     "data_type_named",
 ]
 

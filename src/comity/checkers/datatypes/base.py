@@ -27,7 +27,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -53,6 +53,28 @@ Step = Callable[[Any], Any]
 
 Goal = Callable[[Any], bool]
 """Whether an operation may be helped by a state: see `DataType.goals`."""
+
+
+class Anything(enum.Enum):
+    """The type of `ANYTHING`."""
+
+    ANYTHING = "anything"
+
+
+ANYTHING: Final = Anything.ANYTHING
+
+
+class Use(NamedTuple):
+    """What an operation asks of the state and what it makes of it, as far as that can be said.
+
+    needs: the only state that accepts it; `ANYTHING` where there may be several.
+    kind, makes: every state it may leave behind, unless it leaves the one it found: "value", that one;
+    "ending", texts that end like this; "test", states for which this function is true; "nothing".
+    """
+
+    needs: Any
+    kind: Literal["value", "ending", "test", "nothing"]
+    makes: Any = None
 
 
 class RegisterView(NamedTuple):
@@ -130,6 +152,10 @@ class DataType(abc.ABC):
         whole, can make of it; None where every state accepts the operation and it leaves the same state
         behind. None in place of the list where nothing is known.
         """
+        return None
+
+    def use(self, operation: Operation) -> Use | None:
+        """What it needs and makes; None where nothing is known, and the search does without."""
         return None
 
     def describe(self, operation: Operation) -> str:

@@ -18,7 +18,17 @@ from typing import Any
 
 import msgspec
 
-from comity.checkers.datatypes.base import REFUSED, Action, DataType, Goal, RegisterView, Step, show
+from comity.checkers.datatypes.base import (
+    ANYTHING,
+    REFUSED,
+    Action,
+    DataType,
+    Goal,
+    RegisterView,
+    Step,
+    Use,
+    show,
+)
 from comity.checkers.datatypes.commands import (
     READ_COMMANDS,
     Apply,
@@ -210,6 +220,9 @@ class KeyValue(DataType):
             return None
         return [_goal(operation) for operation in required]
 
+    def use(self, operation: Operation) -> Use:
+        return _use(operation)
+
     def describe(self, operation: Operation) -> str:
         if operation.f in READS and operation.outcome is Outcome.OK:
             return f"{operation.f} → {show(operation.result)}"
@@ -286,6 +299,45 @@ def _silent(apply: Apply) -> Step:
             return state
 
     return step
+
+
+def _use(operation: Operation) -> Use:
+    f, result, known = operation.f, operation.result, operation.outcome is Outcome.OK
+    if f in READS or f == "GET":
+        return Use(text_of(result) if f == "GET" else result, "nothing")
+    if f in WRITES:
+        return Use(ANYTHING, "value", operation.value)
+    if f in DELETES:
+        return Use(ANYTHING, "value", None)
+    if f == "append":
+        return _appending(operation.value)
+    if f == "cas":
+        if operation.outcome is Outcome.FAIL:
+            return Use(ANYTHING, "nothing")
+        return Use(operation.value[0] if known else ANYTHING, "value", operation.value[1])
+    if f in {"txn", "EXEC"}:
+        return Use(ANYTHING, "test", _always)
+    if (known and is_error(result)) or f in READ_COMMANDS:
+        return Use(ANYTHING, "nothing")
+    arguments = arguments_of(operation)
+    if f in ADDS:
+        return Use(ANYTHING, "value", str(result)) if known else Use(ANYTHING, "test", _is_number)
+    if f == "APPEND":
+        return _appending(text_of(arguments[0]))
+    # What is left writes its argument or deletes, and may return what it found.
+    returns_old = f in RETURNS_OLD or "GET" in _upper_options(operation)
+    makes = text_of(arguments[0]) if f in {"SET", "SETNX", "GETSET"} else None
+    return Use(text_of(result) if known and returns_old else ANYTHING, "value", makes)
+
+
+def _appending(tail: Any) -> Use:
+    if isinstance(tail, str) and tail:
+        return Use(ANYTHING, "ending", tail)
+    return Use(ANYTHING, "test", _always)
+
+
+def _is_number(state: Any) -> bool:
+    return as_integer(state) is not None
 
 
 def _goal(operation: Operation) -> Goal | None:

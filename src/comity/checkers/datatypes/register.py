@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Literal
 
-from comity.checkers.datatypes.base import REFUSED, Action, DataType, Goal, RegisterView, Step, show
+from comity.checkers.datatypes.base import (
+    ANYTHING,
+    REFUSED,
+    Action,
+    DataType,
+    Goal,
+    RegisterView,
+    Step,
+    Use,
+    show,
+)
 from comity.checkers.history import Operation, Outcome
 
 READS = frozenset({"read", "get", "r"})
@@ -70,6 +80,17 @@ class Register(DataType):
     def goals(self, required: Sequence[Operation], optional: Sequence[Operation]) -> list[Goal | None] | None:
         origins = _origins(optional)
         return [_goal(operation, origins) for operation in required]
+
+    def use(self, operation: Operation) -> Use:
+        if operation.f in READS:
+            return Use(operation.result, "nothing")
+        if operation.f in WRITES:
+            return Use(ANYTHING, "value", operation.value)
+        if operation.outcome is Outcome.FAIL:
+            return Use(ANYTHING, "nothing")
+        expected, replacement = operation.value
+        known = operation.outcome is Outcome.OK
+        return Use(expected if known else ANYTHING, "value", replacement)
 
     def describe(self, operation: Operation) -> str:
         if operation.f in READS and operation.outcome is Outcome.OK:

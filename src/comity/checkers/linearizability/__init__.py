@@ -166,7 +166,9 @@ def _violation(
     found = search(problem_of(data_type, witness), limits, deadline_ns, furthest_from=ends[high] - 1)
     stuck: list[Operation] = []
     order: tuple[Operation, ...] = ()
-    if found.ending is Ending.NONE and smallest:
+    if found.unheard_of is not None:
+        stuck = [found.unheard_of]
+    elif found.ending is Ending.NONE and smallest:
         order = found.order
         stuck = _stuck(witness, order)
     return Verdict(
@@ -175,7 +177,9 @@ def _violation(
         data_type=data_type.name,
         key=key,
         operations=len(operations),
-        explanation=explanation(data_type, key, witness, order, stuck, smallest),
+        explanation=explanation(
+            data_type, key, witness, order, stuck, smallest, found.unheard_of is not None
+        ),
         witness=tuple(witness),
         smallest=smallest,
         linearization=order,

@@ -34,8 +34,12 @@ def explanation(
     order: Sequence[Operation],
     stuck: Sequence[Operation],
     smallest: bool,
+    unheard_of: bool,
 ) -> str:
-    """The words of a violation; `order` is empty and `stuck` unknown where a limit was reached."""
+    """The words of a violation; `order` is empty and `stuck` unknown where a limit was reached.
+
+    unheard_of: the operation in `stuck` needs a state that nothing made.
+    """
     where = "the history" if key is None else f"key {key!r}"
     size = "its smallest failing prefix" if smallest else "a failing prefix"
     lines = [
@@ -43,6 +47,10 @@ def explanation(
         "and no order explains them.",
         "Numbers in brackets are the events an operation lies between.",
     ]
+    if unheard_of:
+        lines.append("Nothing that may have happened leaves behind what this one found:")
+        lines.extend(f"  {describe(data_type, operation)}" for operation in stuck)
+        return "\n".join(lines)
     if not order and not stuck:
         lines.append("A limit was reached before the order that gets furthest was found.")
         return "\n".join(lines)

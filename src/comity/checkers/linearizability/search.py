@@ -18,6 +18,8 @@ What is added here, and why no valid order is missed by it:
 - An optional operation is tried only where it may help, it or others after it, some operation that can
   come next (`DataType.goals`).
 - A configuration that failed also fails with more of the optional operations already used up.
+- A state that an operation still needs, and that nothing left can bring about again, is not left
+  before that operation is placed (`ledger`).
 - Where only one operation can come next it is placed at once, and needs no configuration of its own.
 """
 
@@ -29,8 +31,9 @@ from typing import Any
 
 import msgspec
 
-from comity.checkers.datatypes import REFUSED, Goal, Step
+from comity.checkers.datatypes import REFUSED, Goal, Step, Use
 from comity.checkers.history import Operation
+from comity.checkers.linearizability.ledger import Ledger
 from comity.checkers.linearizability.problem import NEVER, Problem
 from comity.checkers.verdict import Limits
 
@@ -57,6 +60,7 @@ class Found(msgspec.Struct, frozen=True):
         order, however the search ended. order: where it was asked for and there is none of all, the one
         that got furthest.
     nodes, states: configurations looked at, and remembered.
+    unheard_of: an operation that needs a state nothing in the history makes, where that was the reason.
     """
 
     ending: Ending
@@ -64,6 +68,7 @@ class Found(msgspec.Struct, frozen=True):
     nodes: int
     states: int
     order: tuple[Operation, ...] = ()
+    unheard_of: Operation | None = None
 
 
 class _Frame(msgspec.Struct, gc=False):
@@ -103,6 +108,7 @@ class _Search:
         self.invoked = [*problem.invoked, NEVER]
         self.returned = problem.returned
         self.goals = problem.data_type.goals(problem.required, problem.optional) if problem.optional else None
+        self.ledger = _ledger_of(problem)
         # The list of operations not placed yet, by invocation; place `count` is its head and its end.
         self.following = [*range(1, count + 1), 0]
         self.preceding = [count, *range(count)]
@@ -120,16 +126,31 @@ class _Search:
 
     # -- placing and taking back
 
+    def lift(self, place: int) -> None:
+        left, after = self.preceding[place], self.following[place]
+        self.following[left] = after
+        self.preceding[after] = left
+        self.order.append(place)
+        self.placed += 1
+        if self.ledger is not None:
+            self.ledger.place(place)
+
     def undo_to(self, depth: int) -> None:
         order, following, preceding, taken = self.order, self.following, self.preceding, self.taken
+        ledger = self.ledger
         while len(order) > depth:
             item = order.pop()
             if item >= 0:
                 following[preceding[item]] = item
                 preceding[following[item]] = item
                 self.placed -= 1
+                if ledger is not None:
+                    ledger.take_back(item)
             else:
-                taken[-1 - item] -= 1
+                group = -1 - item
+                taken[group] -= 1
+                if ledger is not None:
+                    ledger.give_back(self.problem.groups[group][taken[group]])
 
     # -- one configuration
 
@@ -143,7 +164,7 @@ class _Search:
         below `low` is. before, last: the state before the optional operation that led here, and its
         place; `REFUSED` where it was no optional one.
         """
-        following, preceding, order = self.following, self.preceding, self.order
+        following, order, ledger = self.following, self.order, self.ledger
         invoked, returned, steps, observes = self.invoked, self.returned, self.steps, self.observes
         end = self.count
         forced = 0
@@ -156,10 +177,7 @@ class _Search:
             while invoked[place] < horizon:
                 after = following[place]
                 if observes[place] and steps[place](state) is not REFUSED:
-                    left = preceding[place]
-                    following[left] = after
-                    preceding[after] = left
-                    order.append(place)
+                    self.lift(place)
                     place = after
                     continue
                 window.append(place)
@@ -169,12 +187,12 @@ class _Search:
                 place = after
             if len(order) > depth:
                 before = REFUSED
-                self.placed += len(order) - depth
                 for done in order[depth:]:
                     if done == low:
                         low, mask = _normal(low, mask | 1)
                     else:
                         mask |= 1 << (done - low)
+            held = 0 if ledger is None else ledger.held(state)
             options: list[tuple[int, Any]] = []
             for place in window:
                 if observes[place]:
@@ -182,23 +200,26 @@ class _Search:
                 next_state = steps[place](state)
                 if next_state is REFUSED:
                     continue
+                if held and next_state != state and not self.releases(held, place, state):
+                    continue
                 if before is not REFUSED and self.reaches(steps[place], next_state, before, last):
                     continue
                 options.append((place, next_state))
-            if len(options) != 1 or forced >= FORCED_RUN or self.has_optional(horizon):
+            if len(options) != 1 or forced >= FORCED_RUN or (not held and self.has_optional(horizon)):
                 break
             forced += 1
             place, state = options[0]
-            left, after = preceding[place], following[place]
-            following[left] = after
-            preceding[after] = left
-            order.append(place)
-            self.placed += 1
+            self.lift(place)
             low, mask = _normal(low, mask | 1 << (place - low))
             before = REFUSED
         if len(options) > 1:
             self.rank(options, first, state)
-        return _Frame(state, low, mask, used, horizon, len(order), options, False, before, last, window)
+        depth = len(order)
+        return _Frame(state, low, mask, used, horizon, depth, options, held > 0, before, last, window)
+
+    def releases(self, held: int, place: int, state: Any) -> bool:
+        """Whether a state that `held` operations need may be left by placing this one: the last of them."""
+        return held == 1 and self.ledger is not None and self.ledger.needs(place, state)
 
     def reaches(self, step: Step, target: Any, before: Any, last: int) -> bool:
         """Whether `step` leads from `before` to `target` without the optional operation `last`, or with
@@ -235,7 +256,9 @@ class _Search:
         options: list[tuple[int, Any]] = []
         helps: list[Goal] | None = None
         if self.goals is not None:
-            helps = [goal for goal in map(self.goals.__getitem__, frame.window) if goal is not None]
+            helps = self.helped(frame)
+            if not helps:
+                return []
         for group, members in enumerate(problem.groups):
             if taken[group] == len(members):
                 continue
@@ -261,10 +284,29 @@ class _Search:
         options.reverse()
         return options
 
+    def helped(self, frame: _Frame) -> list[Goal]:
+        """What would make an optional operation worth trying: the goals of those that can come next.
+
+        One that is accepted already, and leaves the same state whatever it finds, needs no help.
+        """
+        assert self.goals is not None
+        found: list[Goal] = []
+        for place in frame.window:
+            goal = self.goals[place]
+            if goal is None:
+                continue
+            overwrites = self.ledger is not None and self.ledger.overwrites[place]
+            if not overwrites or self.steps[place](frame.state) is REFUSED:
+                found.append(goal)
+        return found
+
     # -- the whole
 
     def run(self) -> Found:
         """Depth first, with an explicit stack."""
+        if self.ledger is not None:
+            for place in self.ledger.unheard_of(self.problem.initial):
+                return Found(Ending.NONE, -1, 0, 0, (), self.problem.required[place])
         stack: list[_Frame] = []
         frame = self.enter(self.problem.initial, 0, 0, 0)
         while True:
@@ -302,16 +344,15 @@ class _Search:
             if not frame.options:
                 return None
         item, state = frame.options.pop()
-        self.order.append(item)
         if item < 0:
+            self.order.append(item)
             group = -1 - item
             member = self.problem.groups[group][self.taken[group]]
             self.taken[group] += 1
+            if self.ledger is not None:
+                self.ledger.use(member)
             return self.enter(state, frame.low, frame.mask, frame.used | 1 << member, frame.state, member)
-        left, after = self.preceding[item], self.following[item]
-        self.following[left] = after
-        self.preceding[after] = left
-        self.placed += 1
+        self.lift(item)
         low, mask = _normal(frame.low, frame.mask | 1 << (item - frame.low))
         return self.enter(state, low, mask, frame.used)
 
@@ -361,6 +402,18 @@ class _Search:
             for item in self.best
         )
         return Found(ending, reached, self.nodes, self.states, order)
+
+
+def _ledger_of(problem: Problem) -> Ledger | None:
+    """The ledger of a problem; None where its data type does not say what operations need and make."""
+    uses: list[Use] = []
+    for operation in (*problem.required, *problem.optional):
+        use = problem.data_type.use(operation)
+        if use is None:
+            return None
+        uses.append(use)
+    count = len(problem.required)
+    return Ledger(uses[:count], uses[count:])
 
 
 def _normal(low: int, mask: int) -> tuple[int, int]:
