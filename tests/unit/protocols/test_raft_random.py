@@ -10,8 +10,10 @@ import pytest
 from tests.unit.protocols.raft_cluster import MS, Cluster, Packet
 
 from comity.protocols.raft import RaftCore, RaftOptions
+from comity.protocols.raft.messages import AppendReply, Entry
 from comity.replica import (
     AddMember,
+    InvariantBroken,
     Member,
     Members,
     PromoteMember,
@@ -53,6 +55,7 @@ class Storm:
         self.lossy = stream.chance(0.7)
         self.reordering = stream.chance(0.6)
         self.crashing = stream.chance(0.7)
+        self.calm = stream.chance(0.6)
         self.changing = stream.chance(0.5)
         self.proposals = 0
         weights = {
@@ -71,7 +74,7 @@ class Storm:
         self.actions = [
             action
             for action, weight in weights.items()
-            for _ in range(max(1, weight * stream.pick([1, 2, 2, 6]) // 2))
+            for _ in range(max(1, weight * stream.pick([1, 2, 2, 2, 6]) // 2))
         ]
         self.spares = [size + 1, size + 2] if self.changing else []
         for spare in self.spares:
@@ -139,7 +142,7 @@ class Storm:
         up = [number for number, node in cluster.nodes.items() if node.up]
         if not up:
             return
-        if stream.chance(0.3):
+        if not self.calm and stream.chance(0.3):
             number = stream.pick(up)  # the others stand still meanwhile
             cluster.now_ns = max(cluster.now_ns, cluster[number].deadline_ns)
         elif stream.chance(0.5):
@@ -228,3 +231,73 @@ def test_any_schedule_is_safe_and_recovers(first: int) -> None:
             storm.recover()
         except Exception as error:
             raise AssertionError(f"seed {seed} at {storm.cluster.now_ns} ns") from error
+
+
+class AcknowledgesBeforeFsync(RaftCore):
+    def acknowledge(self, leader: int, reply: AppendReply) -> None:
+        self.send(leader, reply)
+
+
+class CountsItselfBeforeFsync(RaftCore):
+    def own_match(self) -> int:
+        self.durable_index = self.log.last  # so that its own audit does not see it
+        return self.log.last
+
+
+class ReadsBeforeItsNoop(RaftCore):
+    def may_serve_reads(self) -> bool:
+        return True
+
+
+class ReadsAfterBeingDeposed(RaftCore):
+    def serves_at_once(self, now_ns: int) -> bool:
+        return True
+
+
+class ChangesMembersInOneStep(RaftCore):
+    def first_step(self, target: Members) -> Members:
+        return target
+
+    def change_in_progress(self) -> bool:
+        return False
+
+
+class TruncatesWhatMatches(RaftCore):
+    def first_new(self, previous: int, entries: list[Entry]) -> int:
+        return 0
+
+
+class CommitsWhatItRecovers(RaftCore):
+    def recovered_commit(self) -> int:
+        return self.log.last
+
+
+class CommitsWhatItOnlyHolds(RaftCore):
+    def follow_commit(self, now_ns: int, index: int) -> None:
+        self.matched = max(self.matched, min(index, self.log.last))
+        super().follow_commit(now_ns, index)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        AcknowledgesBeforeFsync,
+        CountsItselfBeforeFsync,
+        ReadsBeforeItsNoop,
+        ReadsAfterBeingDeposed,
+        ChangesMembersInOneStep,
+        TruncatesWhatMatches,
+        CommitsWhatItRecovers,
+        CommitsWhatItOnlyHolds,
+    ],
+)
+def test_the_storm_finds_a_broken_variant(variant: type[RaftCore]) -> None:
+    for seed in range(600):
+        try:
+            storm = Storm(seed, variant)
+            for _ in range(STEPS):
+                storm.step()
+            storm.cluster.check()
+        except (AssertionError, InvariantBroken):
+            return
+    pytest.fail("no seed noticed")

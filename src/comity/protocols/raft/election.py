@@ -57,8 +57,10 @@ class Election(Replica):
 
     def set_campaign_timer(self, now_ns: int) -> None:
         """Campaign again soon: nobody leads, and round trips are short compared with timeouts.
-        The wait doubles with each attempt, for networks and disks that are slow."""
-        base = min(self.options.campaign_ns << min(max(self.attempt - 1, 0), 20), self.options.election_ns)
+        The wait doubles with each attempt, for networks and disks that are slow; but not in a new
+        group, whose members only wait for one another to start."""
+        doublings = min(max(self.attempt - 1, 0), 20) if self.term or self.log.last else 0
+        base = min(self.options.campaign_ns << doublings, self.options.election_ns)
         self.election_due_ns = now_ns + self.timeouts.between(base, 2 * base)
         self.set_deadline()
 
@@ -114,8 +116,7 @@ class Election(Replica):
         if not self.may_campaign():
             self.set_election_timer(now_ns)
             return
-        if self.attempt == 0 or self.term > 0 or self.log.last > 0:
-            self.attempt += 1  # a new cluster's first members wait for each other: no backing off
+        self.attempt += 1
         if transfer or not self.options.pre_vote:
             self.become_candidate(now_ns, transfer)
         else:

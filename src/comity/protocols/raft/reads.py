@@ -181,7 +181,7 @@ class Reads(Election):
             self.drop(sender, message, "not a member")
         elif self.serves_at_once(now_ns):
             self.answer(sender, ReadIndexReply(self.term, message.number, self.commit))
-        else:
+        elif self.peer_reads_in_round.get(sender) != message.number:
             self.peer_reads_waiting[sender] = message.number
             self.pending = True
 
@@ -190,19 +190,18 @@ class Reads(Election):
     def ask_leader(self, now_ns: int) -> None:
         """At the end of a follower's turn: one request for all reads that wait, unless one is out."""
         if self.reads_waiting and not self.reads_asked and self.leader_id:
+            self.reads_asked, self.reads_waiting = self.reads_waiting, []
+            self.read_number += 1
             self.read_expiry_ns = now_ns + self.options.election_ns
             self._ask(now_ns)
 
     def _ask(self, now_ns: int) -> None:
-        self.reads_asked += self.reads_waiting
-        self.reads_waiting = []
-        self.read_number += 1
         self.read_retry_ns = now_ns + self.options.retry_ns
         self.answer(self.leader_id, ReadIndex(self.term, self.read_number))
         self.set_deadline()
 
     def read_timeout(self, now_ns: int) -> None:
-        """No answer: ask again, or give up."""
+        """No answer: ask again about the same batch, so that an answer to either will do; or give up."""
         if now_ns >= self.read_expiry_ns:
             self.refuse_reads(now_ns)
         else:

@@ -24,6 +24,7 @@ from comity.replica import (
     SnapshotRead,
     SnapshotWrite,
     decode_members,
+    encode_members,
 )
 
 BACK_OFF = 8
@@ -156,6 +157,8 @@ class Snapshots(Following):
     def send_chunk(self, now_ns: int, peer: Progress, transfer: Transfer, chunk: SnapshotChunk) -> None:
         """One chunk on its way."""
         transfer.sent_ns = now_ns
+        if not chunk.members:  # never changed: the receiver may have been told of another start
+            chunk = msgspec.structs.replace(chunk, members=encode_members(self.context.members))
         self.send(peer.node, InstallSnapshot.of(self.term, chunk))
 
     def on_snapshot_reply(self, now_ns: int, sender: NodeId, message: SnapshotReply) -> None:
@@ -196,6 +199,8 @@ class Snapshots(Following):
     def compact(self, now_ns: int, index: int) -> None:
         """Drop entries up to `index`, but keep `keep_log_bytes` for followers a little behind, and
         as leader what recently active followers lack, up to `max_log_bytes`."""
+        if self.installing:
+            return
         if index > self.commit:
             raise self.broken(f"told to compact up to {index}, but only {self.commit} is applied")
         log = self.log
