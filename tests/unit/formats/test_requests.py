@@ -188,7 +188,7 @@ def split_at(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
-@settings(max_examples=1500)
+@settings(max_examples=1000)
 @given(stream, st.lists(st.integers(0, 1 << 16), max_size=6), limits)
 @example(b"*2\r\n$3\r\nGET\r\n$4\r\n\r\n*1\r\n", [23], (MAX_REQUEST, MAX_ARGUMENTS))
 def test_any_bytes_in_any_chunks_read_as_the_slow_twin_reads_them(
@@ -348,13 +348,26 @@ def test_a_value_of_ten_megabytes_in_small_chunks_is_copied_a_constant_number_of
 
 
 def test_a_long_line_byte_by_byte_is_searched_once_per_byte() -> None:
-    # Quadratic searching would be two thousand million steps, and would be noticed.
     parser = RequestParser()
-    for _ in range(65536):
+    for length in range(1, 65537):
         parser.feed(b"x")
+        assert parser._searched == length
     assert parser.error is None
     parser.feed(b"x")
     assert str(parser.error) == "Protocol error: too big inline request"
+
+
+def test_a_refused_request_is_not_kept() -> None:
+    parser = RequestParser()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        parser.feed(b"*3\r\n$3\r\nSET\r\n$4000000\r\n" + b"v" * 2_000_000)
+        parser.feed(b"v" * 2_000_000 + b"\r\n:1\r\n")
+        assert tracemalloc.get_traced_memory()[0] < 16_384
+    finally:
+        tracemalloc.stop()
+    assert str(parser.error) == "Protocol error: expected '$', got ':'"
 
 
 def test_memory_is_given_back_after_a_large_request() -> None:

@@ -147,6 +147,15 @@ def test_flipped_bits_in_a_last_frame_of_zeros_are_damage_too(value: bytes, shif
                 scan(NAME, flipped(data, byte * 8 + bit), FIRST, True)
 
 
+def test_a_body_with_a_block_of_zeros_is_masked_with_the_first_byte_that_leaves_none() -> None:
+    for runs, last in [(0, 0xF0), (1, 0xF1), (2, 0xF2), (15, 0xFF), (16, 0xF0)]:
+        value = b"".join(bytes([mask * 0x11]) * BLOCK_BYTES for mask in range(runs))
+        data = encode_frame(FIRST, [(1, 2, value)])
+        assert data[-1] == last
+        assert (bytes(BLOCK_BYTES) in data) == (runs == 16)
+        assert records_of(scan(NAME, data, FIRST, True)) == [[(1, 2, value)]]
+
+
 def block_parts(start: int, end: int) -> list[tuple[int, int]]:
     """The parts of a range that lie in different blocks of the file."""
     edges = [start, *range((start // BLOCK_BYTES + 1) * BLOCK_BYTES, end, BLOCK_BYTES), end]
