@@ -8,7 +8,7 @@ import pytest
 
 from comity.checkers.history import History
 from comity.checkers.recorder import Recorder
-from comity.console.chaos.account import account_for, longest_silence_ns
+from comity.console.chaos.account import account_for, longest_silence_ns, slowest_recovery_ns
 
 
 def history(*operations: tuple[str, str, Any, str, Any]) -> History:
@@ -115,3 +115,17 @@ def test_the_longest_silence_is_between_acknowledged_writes_of_anybody() -> None
     recorder.invoke(9, "GET", "ledger:1", time_ns=50)
     recorder.ok(9, "3", time_ns=60)
     assert longest_silence_ns(recorder.history()) == (50, 40)
+
+
+def test_recovery_is_from_the_end_of_a_fault_to_the_next_acknowledged_write() -> None:
+    recorder = Recorder()
+    for process, (begun, ended) in enumerate([(0, 10), (100, 130), (200, 290), (295, 300)]):
+        recorder.invoke(process, "SET", "ledger:1", str(process), time_ns=begun)
+        recorder.ok(process, "OK", time_ns=ended)
+    history = recorder.history()
+    assert slowest_recovery_ns(history, [(20, 110)]) == 20
+    assert slowest_recovery_ns(history, [(20, 110), (140, 220)]) == 70
+    assert slowest_recovery_ns(history, [(20, 110), (140, 220), (280, 285)]) == 20, (
+        "hit again before it recovered"
+    )
+    assert slowest_recovery_ns(history, [(400, 500)]) == 0

@@ -13,6 +13,7 @@ Keys are read after the cluster is whole again, so `final` is what a client find
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -147,3 +148,21 @@ def longest_silence_ns(history: History, since_ns: int = 0) -> tuple[int, int]:
     """
     pairs = itertools.pairwise(acknowledged_ns(history))
     return max(((later - earlier, earlier) for earlier, later in pairs if later >= since_ns), default=(0, 0))
+
+
+def slowest_recovery_ns(history: History, faults: Sequence[tuple[int, int]]) -> int:
+    """The longest time from the end of a fault to the next acknowledged write.
+
+    faults: (began, healed) in monotonic ns. A fault after which the next one began before any write was
+    acknowledged says nothing and does not count.
+    """
+    times = acknowledged_ns(history)
+    slowest = 0
+    for _, healed_ns in faults:
+        place = bisect.bisect_left(times, healed_ns)
+        if place == len(times):
+            continue
+        following = min((other for other, _ in faults if other > healed_ns), default=None)
+        if following is None or times[place] <= following:
+            slowest = max(slowest, times[place] - healed_ns)
+    return slowest

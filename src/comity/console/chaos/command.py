@@ -172,7 +172,13 @@ class _Run:
             progress.add_task("checking linearizability", total=None, status="")
             self.counts = trial.counts
             evidence = Evidence(
-                trial.history(), trial.final, digests, trial.unexpected(), nemesis.crashes, [*missed, *apart]
+                trial.history(),
+                trial.final,
+                digests,
+                trial.unexpected(),
+                nemesis.crashes,
+                [*missed, *apart],
+                [(event.began_ns, event.healed_ns) for event in self.events],
             )
             return judge(evidence)
 
@@ -238,7 +244,13 @@ class _Run:
         say("operations", f"{ok:,} acknowledged, {fail:,} refused, {info:,} of unknown outcome")
         kinds = Counter(event.kind for event in self.events)
         say("faults", ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "none")
-        say("longest without a write", f"{judgement.silence_ns / 1e9:.2f} s")
+        say(
+            "longest without a write", f"{judgement.silence_ns / 1e9:.2f} s, faults without a quorum included"
+        )
+        say(
+            "slowest recovery",
+            f"{judgement.recovery_ns / 1e9:.2f} s from the end of a fault to the next write",
+        )
         lost = f"{len(account.problems)} not accounted for" if account.problems else "all accounted for"
         say("acknowledged writes", f"{account.acknowledged:,}, {lost}")
         say(

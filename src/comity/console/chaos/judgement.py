@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comity.checkers import History, Limits, Report, Status, check_history
-from comity.console.chaos.account import Account, account_for, longest_silence_ns
+from comity.console.chaos.account import Account, account_for, longest_silence_ns, slowest_recovery_ns
 
 CHECK_LIMIT_NS = 300_000_000_000
 
@@ -17,14 +17,15 @@ CHECK_LIMIT_NS = 300_000_000_000
 class Judgement:
     """Everything a trial found. problems: what breaks a promise, most telling first.
 
-    digests: node -> (applied index, hex digest); empty when they were not compared.
+    digests: node -> (applied index, hex digest); empty when they were not compared. silence_ns: the
+    longest time without an acknowledged write; recovery_ns: the longest from the end of a fault to one.
     """
 
     report: Report
     account: Account
     digests: Mapping[int, tuple[int, str]]
     silence_ns: int
-    silence_began_ns: int
+    recovery_ns: int
     problems: tuple[str, ...]
 
     @property
@@ -53,6 +54,7 @@ class Judgement:
             },
             "digests": {str(node): list(digest) for node, digest in sorted(self.digests.items())},
             "longest_unavailability_s": round(self.silence_ns / 1e9, 3),
+            "slowest_recovery_s": round(self.recovery_ns / 1e9, 3),
         }
 
 
@@ -61,7 +63,8 @@ class Evidence:
     """What a trial leaves behind for judgement.
 
     unexpected: error replies no sound server gives. crashes: nodes that ended by themselves, with
-    their last words. missed: recoveries and agreements that did not come in time.
+    their last words. missed: recoveries and agreements that did not come in time. faults: when each
+    began and was healed, monotonic ns.
     """
 
     history: History
@@ -70,6 +73,7 @@ class Evidence:
     unexpected: Counter[str] = field(default_factory=Counter)
     crashes: Sequence[str] = ()
     missed: Sequence[str] = ()
+    faults: Sequence[tuple[int, int]] = ()
 
 
 def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
@@ -94,5 +98,6 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
     problems.extend(
         f"unexpected error reply, {times} times: {text}" for text, times in evidence.unexpected.items()
     )
-    silence_ns, began_ns = longest_silence_ns(evidence.history)
-    return Judgement(report, account, evidence.digests, silence_ns, began_ns, tuple(problems))
+    silence_ns, _ = longest_silence_ns(evidence.history)
+    recovery_ns = slowest_recovery_ns(evidence.history, evidence.faults)
+    return Judgement(report, account, evidence.digests, silence_ns, recovery_ns, tuple(problems))
