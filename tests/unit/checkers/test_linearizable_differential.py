@@ -167,6 +167,15 @@ def assert_witness_holds(case: Case, history: History, report: Report) -> None:
     assert is_linearizable(History.of(only[:-1]), case.initial, case.specification)
     assert {o.index for o in verdict.linearization} <= {o.index for o in verdict.witness}
     assert_is_an_order(case.data_type, verdict.linearization)
+    unheard_of = "Nothing that may have happened" in verdict.explanation
+    if not unheard_of:
+        # All that returned before the first one that is stuck has its place.
+        placed = {o.index for o in verdict.linearization}
+        blocked = verdict.stuck[0].completed
+        assert blocked is not None
+        assert blocked <= end
+        done = [o for o in verdict.witness if o.outcome is Outcome.OK and o.completed is not None]
+        assert {o.index for o in done if o.completed is not None and o.completed < blocked} <= placed
     assert verdict.stuck
     assert not {o.index for o in verdict.stuck} & {o.index for o in verdict.linearization}
     assert str(verdict.stuck[0].process) in verdict.explanation

@@ -12,11 +12,12 @@ from typing import BinaryIO
 from comity.checkers.errors import HistoryError
 from comity.checkers.history import Event, History, HistoryBuilder
 from comity.checkers.inputs.json_lines import JSON_LINES, JsonLinesWriter, write_history
-from comity.checkers.inputs.lines import Format, Line
+from comity.checkers.inputs.lines import LINE_LIMIT_BYTES, Format, Line
 
 __all__ = [
     "FORMATS",
     "JSON_LINES",
+    "LINE_LIMIT_BYTES",
     "Format",
     "JsonLinesWriter",
     "Line",

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+import msgspec
+
 from comity.checkers.datatypes import DataType
 from comity.checkers.history import History, Operation, Outcome
 from comity.checkers.linearizability.explain import explanation
-from comity.checkers.linearizability.problem import Problem, prefix_of, problem_of
+from comity.checkers.linearizability.problem import NEVER, Problem, prefix_of, problem_of
 from comity.checkers.linearizability.search import Ending, Found, search
 from comity.checkers.linearizability.zones import has_order
 from comity.checkers.verdict import Limits, Report, Status, Verdict
@@ -20,6 +22,8 @@ from comity.checkers.verdict import Limits, Report, Status, Verdict
 MODEL = "linearizable"
 DETAILED_VIOLATIONS = 3
 """How many violating keys get a smallest prefix and an explanation; the others are named."""
+EXPLANATION_STATES = 300_000
+"""How many states the words of a violation are worth."""
 
 __all__ = ["MODEL", "check", "check_object", "split_by_object"]
 
@@ -163,12 +167,17 @@ def _violation(
         else:
             low = middle + 1
     witness = prefix_of(data_type, operations, ends[high])
-    found = search(problem_of(data_type, witness), limits, deadline_ns, furthest_from=ends[high] - 1)
+    modest = msgspec.structs.replace(limits, states=min(limits.states, EXPLANATION_STATES))
+    problem = problem_of(data_type, witness)
+    found = search(problem, modest, deadline_ns, furthest_from=NEVER)
+    if found.ending is Ending.NONE and found.unheard_of is None:
+        # Once more, now that it is known which orders are worth keeping.
+        found = search(problem, modest, deadline_ns, furthest_from=found.reached)
     stuck: list[Operation] = []
     order: tuple[Operation, ...] = ()
     if found.unheard_of is not None:
         stuck = [found.unheard_of]
-    elif found.ending is Ending.NONE and smallest:
+    elif found.ending is Ending.NONE:
         order = found.order
         stuck = _stuck(witness, order)
     return Verdict(

@@ -8,10 +8,13 @@ this leaves next to nothing to try; with few values it costs little and says lit
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from comity.checkers.datatypes import ANYTHING, Use
+
+LOOKED_AT = 32
 
 
 class Ledger:
@@ -33,6 +36,7 @@ class Ledger:
             counts, key = self._entry(use)
             counts[key] = counts.get(key, 0) + 1
             self._counts.append((counts, key))
+        self._texts = sorted(needed for needed in self._needed if isinstance(needed, str))
         self._ending_lengths = sorted({len(ending) for ending in self._endings})
 
     def _entry(self, use: Use) -> tuple[dict[Any, int], Any]:
@@ -75,6 +79,21 @@ class Ledger:
         come back, or nobody needs it."""
         wanted = self._needed.get(state, 0)
         return 0 if wanted and self.may_come(state) else wanted
+
+    def wanted(self, state: Any) -> bool:
+        """Whether an operation that is not placed yet needs `state`, or a text that begins with it.
+        Only an opinion on what to try first: it looks at no more than `LOOKED_AT` such texts."""
+        if self._needed.get(state, 0):
+            return True
+        if not isinstance(state, str):
+            return False
+        first = bisect_left(self._texts, state)
+        for text in self._texts[first : first + LOOKED_AT]:
+            if not text.startswith(state):
+                break
+            if self._needed[text]:
+                return True
+        return False
 
     def needs(self, place: int, state: Any) -> bool:
         """Whether a required operation is accepted by `state` only."""

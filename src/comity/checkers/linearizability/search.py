@@ -87,20 +87,26 @@ class _Frame(msgspec.Struct, gc=False):
     window: list[int]
 
 
-def search(problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int = NEVER) -> Found:
+def search(
+    problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int | None = None
+) -> Found:
     """Look for an order of every required operation of `problem`, with optional ones where they help.
 
-    furthest_from: keep the best of the orders that place everything before this event.
+    furthest_from: search for the sake of an explanation, and keep the best of the orders that place
+        everything before this event.
     """
     return _Search(problem, limits, deadline_ns, furthest_from).run()
 
 
 class _Search:
-    def __init__(self, problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int) -> None:
+    def __init__(
+        self, problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int | None
+    ) -> None:
         self.problem = problem
         self.limits = limits
         self.deadline_ns = deadline_ns
-        self.furthest_from = furthest_from
+        self.explains = furthest_from is not None
+        self.furthest_from = NEVER if furthest_from is None else furthest_from
         count = len(problem.required)
         self.count = count
         self.steps = [action.step for action in problem.actions]
@@ -282,6 +288,9 @@ class _Search:
                 continue
             options.append((-1 - group, after))
         options.reverse()
+        if self.ledger is not None:
+            wanted = self.ledger.wanted
+            options.sort(key=lambda option: wanted(option[1]))
         return options
 
     def helped(self, frame: _Frame) -> list[Goal]:
@@ -307,6 +316,9 @@ class _Search:
         if self.ledger is not None:
             for place in self.ledger.unheard_of(self.problem.initial):
                 return Found(Ending.NONE, -1, 0, 0, (), self.problem.required[place])
+        if self.explains:
+            # The ledger stops as soon as all is lost, not where it shows.
+            self.ledger = None
         stack: list[_Frame] = []
         frame = self.enter(self.problem.initial, 0, 0, 0)
         while True:
