@@ -26,7 +26,6 @@ from comity.replica import (
     ReplaceMembers,
     TransferLeadership,
 )
-from comity.server.errors import AddressError
 from comity.server.links import split_address
 
 if TYPE_CHECKING:
@@ -51,20 +50,8 @@ class AdminPort:
             ]
         )
 
-    async def listen(self, host: str, port: int) -> int:
-        """Serve on an address; the port in use. Raises `AddressError`."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(128)
-        except OSError as error:
-            listener.close()
-            raise AddressError(
-                f"the admin port {host}:{port} cannot be listened on: {error.strerror or error}",
-                "stop what uses it, or choose another with --admin",
-            ) from error
+    def serve(self, listener: socket.socket) -> int:
+        """Serve on a socket that listens; the port in use."""
         config = uvicorn.Config(
             self.application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from comity.server.errors import AddressError
@@ -54,12 +55,60 @@ class Client(asyncio.Protocol):
         self.port.writable(self, ok=True)
 
 
+class Loopback:
+    """A client in this process: no socket, otherwise treated as every other. It is its own transport."""
+
+    def __init__(self, port: ClientPort, number: int, receive: Callable[[bytes], None]) -> None:
+        self.port = port
+        self.number = number
+        self.transport = self
+        self.write = receive
+        self._held: list[bytes] | None = None
+
+    def send(self, data: bytes) -> None:
+        """Requests of this client; held while the host reads no more of it."""
+        if self._held is not None:
+            self._held.append(data)
+            return
+        shell = self.port.shell
+        shell.now()
+        try:
+            shell.host.data(self.number, data)
+        except Exception as error:  # noqa: BLE001 - a defect: better no node than a wrong answer
+            shell.fail(f"{type(error).__name__}: {error}", error)
+            return
+        shell.stimulated()
+
+    def get_write_buffer_size(self) -> int:
+        """Answers are handed over at once."""
+        return 0
+
+    def pause_reading(self) -> None:
+        """Hold what is sent from now on."""
+        if self._held is None:
+            self._held = []
+
+    def resume_reading(self) -> None:
+        """Send what was held."""
+        held, self._held = self._held, None
+        if held:
+            self.send(b"".join(held))
+
+    def close(self) -> None:
+        """Leave."""
+        self.port.lost(self)
+
+    def abort(self) -> None:
+        """Leave."""
+        self.port.lost(self)
+
+
 class ClientPort:
     """All clients of a shell."""
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
-        self.clients: dict[int, Client] = {}
+        self.clients: dict[int, Client | Loopback] = {}
         self.output_limit = shell.host.config.bounds.connection_output_bytes
         self._next = 1
         self._server: asyncio.Server | None = None
@@ -71,7 +120,7 @@ class ClientPort:
         except OSError as error:
             raise AddressError(
                 f"the Redis port {host}:{port} cannot be listened on: {error.strerror or error}",
-                "stop what uses it, or choose another with --port",
+                "stop what uses it, or choose another with --redis",
             ) from error
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -79,6 +128,16 @@ class ClientPort:
         number = self._next
         self._next += 1
         return Client(self, number)
+
+    def loopback(self, receive: Callable[[bytes], None]) -> Loopback:
+        """A client in this process; `receive` is called with its answers, on the loop."""
+        number = self._next
+        self._next += 1
+        client = self.clients[number] = Loopback(self, number, receive)
+        self.shell.now()
+        self.shell.host.connected(number, "")
+        self.shell.stimulated()
+        return client
 
     def connected(self, client: Client) -> None:
         """A client's socket is open."""
@@ -93,7 +152,7 @@ class ClientPort:
         self.shell.host.connected(client.number, f"{address[0]}:{address[1]}" if address else "")
         self.shell.stimulated()
 
-    def lost(self, client: Client) -> None:
+    def lost(self, client: Client | Loopback) -> None:
         """A client's socket is closed."""
         if self.clients.pop(client.number, None) is not None:
             self.shell.now()

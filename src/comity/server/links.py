@@ -36,6 +36,22 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket for the admin port. Raises `AddressError`."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise AddressError(
+            f"the admin port {host}:{port} cannot be listened on: {error.strerror or error}",
+            "stop what uses it, or choose another with --admin",
+        ) from error
+    return listener
+
+
 def _tune(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
     if connection is not None:
@@ -235,7 +251,7 @@ class PeerPort:
         except OSError as error:
             raise AddressError(
                 f"the peer port {host}:{port} cannot be listened on: {error.strerror or error}",
-                "stop what uses it, or choose another with --peer-port",
+                "stop what uses it, or choose another with --peer",
             ) from error
         return int(self._server.sockets[0].getsockname()[1])
 

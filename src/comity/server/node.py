@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from comity.protocols import load as load_protocols
 from comity.replica import ReplicaError
 from comity.server.datadir import DataDirectory
 from comity.server.errors import DataDirectoryError, SettingsError, StartError
-from comity.server.links import split_address
+from comity.server.links import bind, split_address
 from comity.server.segments import NoFiles, SegmentFiles
 from comity.server.settings import Settings
 from comity.server.shell import Shell, settle_memory
@@ -41,10 +43,10 @@ class Node:
         self._directory: DataDirectory | None = None
         self._engine: Engine | None = None
         self._admin: Any = None
+        self._bound: socket.socket | None = None
 
     async def open(self, *, listen: bool = True) -> Shell:
         """Recover what the directory holds, start the host, serve. Raises `StartError`."""
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         settings = self.settings
         config = settings.host_config(comity.__version__)
         files, journal = self._recover(config)
@@ -67,11 +69,30 @@ class Node:
             peer_host, peer_port = split_address(settings.peer)
             self.peer_port = await shell.peers.listen(peer_host, peer_port)
             self.redis_port = await shell.clients.listen(redis_host, redis_port)
+            if settings.admin:
+                self._bound = bind(*split_address(settings.admin))
         shell.start()
-        if listen and settings.admin:
-            await self._open_admin(shell)
-        settle_memory()
         return shell
+
+    async def serving(self) -> None:
+        """Wait until this node can serve every keyspace, or has failed."""
+        assert self.shell is not None
+        host = self.shell.host
+        began = time.monotonic()
+        while not host.health()[0] and not self.shell.ended.is_set():
+            await asyncio.sleep(0.002 if time.monotonic() - began < 2 else 0.1)
+
+    async def open_admin(self) -> None:
+        """Serve the admin port, which `open` bound. Its libraries are slow to import: in a thread, and late."""
+        if self._bound is None:
+            return
+        assert self.shell is not None
+        await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "comity.server.admin")
+        from comity.server.admin import AdminPort
+
+        self._admin = AdminPort(self.shell)
+        self.admin_port = self._admin.serve(self._bound)
+        self._bound = None
 
     def _recover(self, config: HostConfig) -> tuple[SegmentFiles | NoFiles, Journal]:
         if self.settings.engine == "memory":
@@ -102,13 +123,6 @@ class Node:
         except EngineError as error:
             raise DataDirectoryError(str(error)) from error
 
-    async def _open_admin(self, shell: Shell) -> None:
-        from comity.server.admin import AdminPort
-
-        self._admin = AdminPort(shell)
-        host, port = split_address(self.settings.admin)
-        self.admin_port = await self._admin.listen(host, port)
-
     async def ended(self) -> None:
         """Wait until the node has stopped or failed; raises `FatalError` in the latter case."""
         assert self.shell is not None
@@ -125,6 +139,8 @@ class Node:
 
     async def close(self) -> None:
         """Release everything, in whatever state."""
+        if self._bound is not None:
+            self._bound.close()
         if self._admin is not None:
             await self._admin.close()
         if self.shell is not None:
@@ -140,6 +156,8 @@ def serve(settings: Settings, note: Callable[..., None], ready: Callable[[Node],
     import signal
 
     import uvloop
+
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
     async def main() -> None:
         node = Node(settings, note)
@@ -179,7 +197,8 @@ async def _stop(node: Node) -> None:
 async def _watch(node: Node, ready: Callable[[Node], None]) -> None:
     """Say once that the node serves."""
     assert node.shell is not None
-    began = time.monotonic()
-    while not node.shell.host.health()[0]:
-        await asyncio.sleep(0.005 if time.monotonic() - began < 2 else 0.1)
-    ready(node)
+    await node.serving()
+    if not node.shell.ended.is_set():
+        await node.open_admin()
+        ready(node)
+        settle_memory()

@@ -18,6 +18,8 @@ from comity.server.segments import DiskFailedError, DiskFullError, NoFiles, Segm
 from comity.server.threads import Worker
 
 RETRY_FULL_DISK_S = 1.0
+INLINE_SYNC_NS = 2_000_000
+"""While the disk is this quick, waiting for it costs less than handing the write to a thread and back."""
 
 
 class Shell:
@@ -41,6 +43,7 @@ class Shell:
         self.ended = asyncio.Event()
         self._journal = Worker(self.loop, "comity-journal")
         self._engine = Worker(self.loop, "comity-engine")
+        self._sync_ns = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._flushing = False
@@ -87,8 +90,6 @@ class Shell:
         # Frames first: the followers' disks then work while ours does.
         for peer, envelopes in turn.frames:
             self.peers.send(peer, envelopes)
-        if turn.journal is not None:
-            self._append(turn.journal)
         clients = self.clients
         for number, data in turn.replies:
             clients.write(number, data)
@@ -109,6 +110,8 @@ class Shell:
             self.ended.set()
         else:
             self._arm(host.deadline_ns)
+        if turn.journal is not None and self.fatal is None:
+            self._append(turn.journal)
 
     def _arm(self, deadline_ns: int) -> None:
         """Wake at the deadline. A timer that fires too early is cheaper than one re-armed every turn."""
@@ -142,6 +145,15 @@ class Shell:
     # -- disk
 
     def _append(self, order: JournalWrite) -> None:
+        """Make a write durable: here while the disk is quick, else off the loop."""
+        if self._sync_ns < INLINE_SYNC_NS and not self._journal.waiting:
+            try:
+                self.files.append(order)
+            except Exception as error:  # noqa: BLE001 - judged below, as the thread's would be
+                self._appended(order, error)
+            else:
+                self._appended(order, None)
+            return
         self._journal.submit(lambda: self.files.append(order), lambda error: self._appended(order, error))
 
     def _appended(self, order: JournalWrite, error: BaseException | None) -> None:
@@ -149,7 +161,10 @@ class Shell:
             return
         self.now()
         if error is None:
-            self.host.metrics.observe_sync(self.files.sync_ns)
+            took_ns = self.files.sync_ns
+            # A slow write counts at once, quick ones win slowly: a bad disk must not stall the loop often.
+            self._sync_ns = max(took_ns, self._sync_ns - (self._sync_ns - took_ns) // 64)
+            self.host.metrics.observe_sync(took_ns)
             self.host.journal_written(order.sequence)
             # Acknowledgements wait for this: no other event of this loop iteration is worth waiting for.
             self.flush()
