@@ -20,7 +20,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
     watch: Annotated[float, typer.Option(help="Show again every so many seconds.")] = 0.0,
 ) -> None:
-    """Role, term, leader, lag and connections of every node. Exit code 1 when one does not answer or serve."""
+    """Role, term, leader, lag and connections of every node. Exit code 1 when one is away or not ready."""
     addresses = [part.strip() for part in admin.split(",") if part.strip()] or default_admins()
     while True:
         answers = {address: ask(address, "/status") for address in addresses}

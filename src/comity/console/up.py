@@ -30,11 +30,11 @@ def up(
         Path | None, typer.Option(help="A TOML file with further settings for every node.")
     ] = None,
 ) -> None:
-    """Start nodes 1..N, print a line beginning with 'ready' when all serve, stop them on SIGINT or SIGTERM."""
+    """Start nodes 1..N, print a line beginning with 'ready' when all serve, stop them on a signal."""
     if nodes > 99:
         raise typer.BadParameter("at most 99 nodes")
     if engine == "memory":
-        print("comity up: the memory engine forgets everything when it stops", file=sys.stderr)  # noqa: T201
+        _say("the memory engine forgets everything when it stops")
     local = LocalCluster(nodes, host, base_port, data, engine, keyspaces, config)
     raise typer.Exit(local.run())
 
@@ -77,10 +77,7 @@ class LocalCluster:
         try:
             self.data.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            print(
-                f"comity up: {self.data} cannot be created: {error.strerror}; choose another with --data",
-                file=sys.stderr,
-            )  # noqa: T201
+            _say(f"{self.data} cannot be created: {error.strerror}; choose another with --data")
             return 2
         try:
             for node in self.numbers:
@@ -118,7 +115,7 @@ class LocalCluster:
                 return False
             waiting = [node for node in waiting if not self._healthy(node)]
             if time.monotonic() > deadline:
-                print(f"comity up: not ready within {READY_TIMEOUT_S:g} s: nodes {waiting}", file=sys.stderr)  # noqa: T201
+                _say(f"not ready within {READY_TIMEOUT_S:g} s: nodes {waiting}")
                 return False
             if waiting:
                 time.sleep(0.02)
@@ -164,10 +161,7 @@ class LocalCluster:
         except OSError:
             tail = []
         shown = "".join(f"\n    {line}" for line in tail)
-        print(
-            f"comity up: node {node} ended with code {code}; the end of {self.log(node)}:{shown}",
-            file=sys.stderr,
-        )  # noqa: T201
+        _say(f"node {node} ended with code {code}; the end of {self.log(node)}:{shown}")
 
     def _stop(self) -> None:
         for child in self.children.values():
@@ -178,6 +172,10 @@ class LocalCluster:
             try:
                 child.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                print(f"comity up: node {node} did not stop in {STOP_TIMEOUT_S:g} s; killed", file=sys.stderr)  # noqa: T201
+                _say(f"node {node} did not stop in {STOP_TIMEOUT_S:g} s; killed")
                 child.kill()
                 child.wait()
+
+
+def _say(text: str) -> None:
+    print(f"comity up: {text}", file=sys.stderr)  # noqa: T201

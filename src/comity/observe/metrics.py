@@ -23,7 +23,7 @@ class _Histogram(Protocol):
 def render(host: Any) -> str:
     """The text for one scrape. host: a `comity.node.Host`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(host))  # type: ignore[arg-type]
+    registry.register(_Collector(host))
     return generate_latest(registry).decode()
 
 

@@ -56,7 +56,7 @@ class AdminPort:
             self.application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(config)
-        self._server.capture_signals = _no_signals  # type: ignore[method-assign, assignment]
+        self._server.capture_signals = _no_signals  # type: ignore[method-assign]
         self._task = self.shell.loop.create_task(self._server.serve(sockets=[listener]))
         return int(listener.getsockname()[1])
 

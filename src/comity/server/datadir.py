@@ -186,7 +186,8 @@ class DataDirectory:
             ) from error
         if known["format"] != FORMAT:
             raise DataDirectoryError(
-                f"data directory {self.path} has format {known['format']}; this version of comity reads {FORMAT}",
+                f"data directory {self.path} has format {known['format']};"
+                f" this version of comity reads {FORMAT}",
                 "start it with the version of comity that wrote it",
             )
         if (known["cluster"], known["node"]) != (cluster, node):

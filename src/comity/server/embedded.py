@@ -1,4 +1,4 @@
-"""`comity.open(path)`: one node inside the caller's process, on the same directory and engine as a served one.
+"""`comity.open(path)`: one node inside the caller's process, with the directory and engine of a served one.
 
 The node runs on an event loop in a thread of its own. A command goes the same way as that of a
 network client (log, fsync, apply), so what `execute` returned is as durable as with `comity serve`,
@@ -8,6 +8,8 @@ and the directory can be served later.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -82,6 +84,8 @@ class Session:
         if not encoded:
             future.set_result([])
             return future
+        self._store.outstanding.add(future)
+        future.add_done_callback(self._store.outstanding.discard)
         self._store.call(self._send, b"".join(encoded), len(encoded), future)
         return future
 
@@ -143,6 +147,7 @@ class Embedded:
         self.over: CommandError | None = None
         """Why commands are no longer taken."""
         self.sessions: set[Session] = set()
+        self.outstanding: set[Future[list[Any]]] = set()
         self._closing = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
@@ -155,6 +160,7 @@ class Embedded:
         except BaseException:
             self.close()
             raise
+        atexit.register(self.close)
 
     # -- commands
 
@@ -232,12 +238,11 @@ class Embedded:
         with self._closing:
             loop, ended = self._loop, self._ended
             if loop is not None and ended is not None and not loop.is_closed():
-                try:
+                with contextlib.suppress(RuntimeError):  # It ended just now.
                     loop.call_soon_threadsafe(ended.set)
-                except RuntimeError:
-                    pass  # It ended just now.
             if threading.current_thread() is not self._thread:
                 self._thread.join()
+                atexit.unregister(self.close)
 
     def __enter__(self) -> Embedded:
         return self
@@ -269,7 +274,11 @@ class Embedded:
             else:
                 _LOG.exception("the embedded node failed")
         finally:
-            self.over = self.over or ClosedError("CLOSED the store is closed: nothing was done")
+            self.over = self.over or _closed()
+            # What reached the loop after its last round; from here on `call` finds it closed.
+            for future in list(self.outstanding):
+                if not future.done():
+                    future.set_exception(self.over)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -285,13 +294,12 @@ class Embedded:
             if shell.fatal is not None:
                 self.over = CommandError(f"FAILED the embedded node failed: {shell.fatal}: nothing was done")
             else:
-                self.over = ClosedError("CLOSED the store is closed: nothing was done")
+                self.over = _closed()
                 await node.stop()
             failed.cancel()
             closed.cancel()
         except TimeoutError:
-            shell = node.shell
-            reason = shell.host.health()[1] if shell is not None else "not started"
+            reason = node.shell.host.health()[1] if node.shell is not None else "not started"
             raise StartError(
                 f"the store in {self.path} does not serve after {READY_TIMEOUT_S:g} s: {reason}",
                 "if the directory was a cluster's, start that cluster instead",
@@ -311,6 +319,10 @@ def _note(event: str, **fields: Any) -> None:
     if _LOG.isEnabledFor(level):
         text = " ".join(f"{name}={value}" for name, value in fields.items())
         _LOG.log(level, "%s %s", event, text, exc_info=error)
+
+
+def _closed() -> ClosedError:
+    return ClosedError("CLOSED the store is closed: nothing was done")
 
 
 def _one(answer: Any) -> Any:

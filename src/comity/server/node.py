@@ -83,7 +83,7 @@ class Node:
             await asyncio.sleep(0.002 if time.monotonic() - began < 2 else 0.1)
 
     async def open_admin(self) -> None:
-        """Serve the admin port, which `open` bound. Its libraries are slow to import: in a thread, and late."""
+        """Serve the admin port, which `open` bound. Its libraries are slow to import, so late and in a thread."""
         if self._bound is None:
             return
         assert self.shell is not None
