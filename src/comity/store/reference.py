@@ -1,0 +1,74 @@
+"""The reference of commands in the documentation, made from the table.
+
+    python -m comity.store.reference > docs/reference/commands.md
+"""
+
+from __future__ import annotations
+
+import sys
+
+from comity.store.command import Command
+from comity.store.table import TABLE
+
+_GROUPS = {
+    "string": "Strings",
+    "generic": "Keys",
+    "server": "Server",
+    "transactions": "Transactions",
+    "connection": "Connection",
+    "comity": "comity's own",
+}
+
+_INTRODUCTION = """\
+# Commands
+
+Every node takes every command. Replies and errors are those of Redis 7.0, byte for byte, in RESP2 and RESP3.
+There is one database, 0. This page is made from the command table
+(`python -m comity.store.reference`).
+
+*Way* says how a command is carried out: **log** (replicated before it is answered), **read** (at the level of
+the connection, see `COMITY.CONSISTENCY`), **node** (answered by the node the client is connected to).
+Commands whose answer depends on the time, such as `TTL`, go through the log, because the time that counts
+is the one the leader stamps into it.
+
+Differences from Redis:
+
+- `KEYS`, `SCAN` and `RANDOMKEY` order keys by their own hash. A `SCAN` cursor is a place in that order: it never
+  becomes invalid, on any node. `RANDOMKEY` takes the first key after a random place.
+- `DBSIZE` counts keys that are expired but not yet reclaimed; they are invisible to everything else. A time to
+  live that is over when it is set deletes the key at once.
+- `INCRBYFLOAT` computes in 80-bit extended precision on every machine, which is what Redis does on x86-64.
+- `WATCH` of a key that does not exist may abort a transaction that Redis would carry out: when another key whose
+  hash falls in the same one of 1,024 buckets is deleted between `WATCH` and `EXEC`, or everything is.
+- `COPY ... DB n` and `SELECT n` know database 0 only.
+"""
+
+
+def render() -> str:
+    """The whole page, as Markdown."""
+    parts = [_INTRODUCTION]
+    for group, title in _GROUPS.items():
+        entries = [entry for entry in TABLE.values() if entry.group == group]
+        lines = [f"## {title}\n", "| command | way | since | complexity | |", "|---|---|---|---|---|"]
+        for entry in entries:
+            lines += [_row(each) for each in (entry.subcommands or (entry,))]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _row(entry: Command) -> str:
+    usage = f"{entry.title} {entry.syntax}".strip().replace("|", "\\|")
+    summary = entry.summary + "."
+    if entry.slow_on:
+        summary += f" Slow when {entry.slow_on}."
+    return f"| `{usage}` | {_way(entry)} | {entry.since} | {entry.complexity} | {summary} |"
+
+
+def _way(entry: Command) -> str:
+    if entry.name in (b"EXEC", b"CLIENT|ONCE") or "write" in entry.flags or "timed" in entry.flags:
+        return "log"
+    return "node" if "connection" in entry.flags else "read"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())
