@@ -26,6 +26,9 @@ REDIAL_NS = 200 * MILLISECOND_NS
 REORDER_NS = 20 * MILLISECOND_NS
 """Most that a reordered frame is late."""
 
+LOST = -1
+"""The arrival time of a frame that never arrives, for `Network.on_frame`."""
+
 
 class Link:
     """One direction between two nodes, with the connection that carries its frames."""
@@ -97,12 +100,14 @@ class Network:
         """One frame, on its way or lost."""
         link = self.links.get((source, target))
         self.sent += 1
-        if link is None or not link.up or link.cuts:
+        if link is None or not link.up:
             self.lost += 1
             return
         stream = link.stream
-        if self.loss and stream.unit() < self.loss:
+        if link.cuts or (self.loss and stream.unit() < self.loss):
             self.lost += 1
+            if self.on_frame is not None:
+                self.on_frame(source, target, self.world.now_ns, LOST, envelopes)
             return
         if self.sample is not None and self.sent & 63 == 0:
             self.sample(envelopes)
