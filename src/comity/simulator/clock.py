@@ -13,7 +13,7 @@ class NodeClock:
     `drift_ppm`; never goes back. wall: unix milliseconds, with its own drift, and jumps.
     """
 
-    __slots__ = ("_anchor_ns", "_monotonic_ns", "_rate", "_wall_ms", "_wall_anchor_ns", "_wall_rate")
+    __slots__ = ("_anchor_ns", "_monotonic_ns", "_rate", "_wall_anchor_ns", "_wall_ms", "_wall_rate")
 
     def __init__(self, now_ns: int, monotonic_ns: int, wall_ms: int, drift_ppm: int = 0) -> None:
         self._anchor_ns = now_ns
@@ -24,11 +24,11 @@ class NodeClock:
         self._wall_rate = PARTS + drift_ppm
 
     def monotonic(self, now_ns: int) -> int:
-        """This machine's monotonic nanoseconds at a time of the world."""
+        """Monotonic nanoseconds of this machine at a time of the world."""
         return self._monotonic_ns + (now_ns - self._anchor_ns) * self._rate // PARTS
 
     def wall(self, now_ns: int) -> int:
-        """This machine's unix milliseconds at a time of the world."""
+        """Unix milliseconds of this machine at a time of the world."""
         return self._wall_ms + (now_ns - self._wall_anchor_ns) * self._wall_rate // (PARTS * 1_000_000)
 
     def due(self, monotonic_ns: int) -> int:
