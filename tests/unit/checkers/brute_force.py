@@ -24,14 +24,19 @@ class Impossible(Exception):
 def is_linearizable(history: History, initial: Any, specification: Specification) -> bool:
     """Does some order explain the whole history, one object a key?"""
     return all(
-        _has_order(initial, [o for o in history.operations if o.key == key], specification)
+        _has_order(initial, [o for o in history.operations if o.key == key], specification, set())
         for key in history.all_keys()
     )
 
 
-def _has_order(state: Any, left: list[Operation], specification: Specification) -> bool:
+def _has_order(
+    state: Any, left: list[Operation], specification: Specification, failed: set[tuple[Any, frozenset[int]]]
+) -> bool:
     """Is there an order of `left` from `state` on that has every operation that happened, and any
-    selection of those of unknown outcome?"""
+    selection of those of unknown outcome? failed: what has been tried before, with all that was left."""
+    tried = (state, frozenset(operation.index for operation in left))
+    if tried in failed:
+        return False
     happened = [o for o in left if o.outcome is Outcome.OK]
     if not happened:
         return True
@@ -46,8 +51,9 @@ def _has_order(state: Any, left: list[Operation], specification: Specification) 
             after, result = state, ERROR
         if operation.outcome is Outcome.OK and result != expected_result(operation):
             continue
-        if _has_order(after, [other for other in left if other is not operation], specification):
+        if _has_order(after, [other for other in left if other is not operation], specification, failed):
             return True
+    failed.add(tried)
     return False
 
 

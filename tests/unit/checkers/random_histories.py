@@ -41,15 +41,18 @@ def random_history(
     processes: int,
     keys: int = 1,
     trouble: float = 0.5,
+    unknown: float | None = None,
 ) -> History:
     """Processes take turns at random. An operation takes effect somewhere between its events; one of
     unknown outcome there, later, or never; a failed one never.
 
     trouble: how likely it is that some results of this history are wrong.
+    unknown: how likely an operation ends with an unknown outcome; None draws that for each history.
     """
     states: dict[int, Any] = dict.fromkeys(range(keys), initial)
     wrong = 0.25 if random_.random() < trouble else 0.0
-    unknown = random_.choice([0.0, 0.15, 0.4])
+    if unknown is None:
+        unknown = random_.choice([0.0, 0.15, 0.4])
     events: list[Event] = []
     open_: dict[int, _Open] = {}
     lingering: list[_Open] = []

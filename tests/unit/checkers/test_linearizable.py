@@ -150,6 +150,18 @@ def test_an_unknown_write_may_happen_long_after_everything_else() -> None:
     ).valid
 
 
+def test_a_conditional_write_of_unknown_outcome_sees_whether_there_is_a_value() -> None:
+    # b got there only if the append of 7, which nobody ever saw, had made the key first.
+    lines = [
+        '0 invoke SET ["b", "XX"]',
+        '1 invoke SET ["7", "GET"]',
+        '2 invoke APPEND "7"',
+        '1 ok SET "b"',
+    ]
+    assert check_history(history(*lines), "kv").valid
+    assert not check_history(history(*lines[:2], lines[3]), "kv").valid
+
+
 def test_a_failed_write_did_not_happen() -> None:
     lines = ["1 invoke write 1", "1 fail write 1", "2 invoke read", "2 ok read 1"]
     assert check_history(history(*lines), "register").status is Status.VIOLATION

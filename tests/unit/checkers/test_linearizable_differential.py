@@ -150,6 +150,27 @@ def test_the_verdict_is_that_of_trying_every_order(case: Case, part: int) -> Non
     assert min(counts.values()) > HISTORIES // 20
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_many_unknown_outcomes_are_used_up_neither_twice_nor_too_late(case: Case) -> None:
+    random_ = random.Random(f"{case.name} unknown")
+    counts = {True: 0, False: 0}
+    for _ in range(HISTORIES // 3):
+        history = random_history(
+            random_,
+            case.specification,
+            case.initial,
+            case.draw,
+            case.corrupt,
+            operations=random_.randint(9, 14),
+            processes=4,
+            unknown=random_.choice([0.3, 0.6]),
+        )
+        expected = is_linearizable(history, case.initial, case.specification)
+        counts[expected] += 1
+        assert check_history(history, case.data_type, LIMITS).valid == expected
+    assert min(counts.values()) > 10
+
+
 def assert_witness_holds(case: Case, history: History, report: Report) -> None:
     """The prefix fails, one event less of it does not, and the partial order is one."""
     verdict = report.verdicts[0]
@@ -296,9 +317,11 @@ def test_zones_agree_with_the_search_where_written_values_differ() -> None:
 
 
 def test_a_prefix_is_what_was_known_at_that_event() -> None:
+    data_type = KeyValue()
     for history in histories(CASES[3], 300, "prefix"):
         events = list(history.events())
         for end in range(len(events) + 1):
-            expected = [o for o in History.of(events[:end]).operations if o.outcome is not Outcome.INFO]
-            known = prefix_of(KeyValue(), history.operations, end)
-            assert [o for o in known if o.outcome is not Outcome.INFO] == expected
+            cut = History.of(events[:end]).operations
+            expected = [(o.index, o.outcome, o.result) for o in cut if data_type.counts(o)]
+            known = prefix_of(data_type, history.operations, end)
+            assert [(o.index, o.outcome, o.result) for o in known if data_type.counts(o)] == expected
