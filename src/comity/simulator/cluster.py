@@ -129,7 +129,7 @@ class Cluster:
         return len(lost) + 1 <= (self.case.nodes - 1) // 2 and not self._removes_members()
 
     def _removes_members(self) -> bool:
-        return any(fault.kind == "remove" for fault in self.case.faults)
+        return any(fault.kind in ("remove", "replace") for fault in self.case.faults)
 
     def _sample(self, envelopes: list[Envelope]) -> None:
         frames = FrameParser().feed(encode_frame(envelopes))

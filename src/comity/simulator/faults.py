@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from comity.replica import (
     AddMember,
     Operation,
     Outcome,
     PromoteMember,
     RemoveMember,
+    ReplaceMembers,
     Stream,
     TransferLeadership,
 )
@@ -26,6 +29,8 @@ KINDS = (
     "crash-in-turn",
     "crash-leader",
     "crash-all",
+    "crash-voters",
+    "crash-young-leaders",
     "restart",
     "pause",
     "isolate",
@@ -40,6 +45,8 @@ KINDS = (
     "rot",
     "transfer",
     "remove",
+    "replace",
+    "isolate-leader",
     "freeze-links",
 )
 
@@ -103,6 +110,8 @@ def _fault(stream: Stream, kind: str, nodes: int, at_ms: int) -> Fault:
         amount = stream.between(-5000, 5000)
     elif kind == "drift":
         amount = stream.between(-20_000, 20_000)
+    elif kind == "replace":
+        chosen = tuple(sorted(stream.shuffled(list(range(1, nodes + 1)))[: (nodes + 1) // 2]))
     elif kind == "transfer":
         chosen = (stream.below(nodes + 1),)
     return Fault(at_ms=at_ms, kind=kind, nodes=chosen, duration_ms=duration_ms, amount=amount)
@@ -116,6 +125,7 @@ class Nemesis:
         self.world = cluster.world
         self.injected: dict[str, int] = {}
         self.over = False
+        self.prey: dict[str, int] = {}
 
     def inject(self, fault: Fault) -> None:
         """One fault now; its end is scheduled."""
@@ -177,6 +187,24 @@ class Nemesis:
 
         return boot
 
+    def _crash_voters(self, fault: Fault) -> Callable[[], None]:
+        """For a while, nodes crash soon after they have voted for another, and are back soon."""
+        return self._hunt("voter")
+
+    def _crash_young_leaders(self, fault: Fault) -> Callable[[], None]:
+        """For a while, leaders crash soon after their election."""
+        return self._hunt("young-leader")
+
+    def _hunt(self, prey: str) -> Callable[[], None]:
+        self.prey[prey] = self.prey.get(prey, 0) + 1
+
+        def end() -> None:
+            self.prey[prey] -= 1
+            if not self.prey[prey]:
+                del self.prey[prey]
+
+        return end
+
     def _restart(self, fault: Fault) -> None:
         self.cluster.processes[fault.nodes[0]].stop()
 
@@ -200,6 +228,11 @@ class Nemesis:
         node = fault.nodes[0]
         others = [other for other in self.cluster.processes if other != node]
         return self._cut([pair for other in others for pair in ((node, other), (other, node))])
+
+    def _isolate_leader(self, fault: Fault) -> Callable[[], None]:
+        leader = self.cluster.leader()
+        node = leader.number if leader is not None else fault.nodes[0]
+        return self._isolate(msgspec.structs.replace(fault, nodes=(node,)))
 
     def _split(self, fault: Fault) -> Callable[[], None]:
         side = set(fault.nodes)
@@ -276,6 +309,22 @@ class Nemesis:
         node = fault.nodes[0]
         self._administer(RemoveMember(node))
         self.world.after(700 * MILLISECOND_NS, self.restore, node)
+
+    def _replace(self, fault: Fault) -> None:
+        """Go to other voters in one order; those who are not members yet are added first."""
+        leader = self.cluster.leader()
+        if leader is None or leader.host is None:
+            return
+        everyone = leader.host.default.core.members.everyone()
+        missing = [node for node in fault.nodes if node not in everyone]
+        for position, node in enumerate(missing):
+            member = next(member for member in self.cluster.members if member.node == node)
+            self.world.after(position * 60 * MILLISECOND_NS, self._administer, AddMember(member))
+        self.world.after(
+            (len(missing) * 60 + 40) * MILLISECOND_NS,
+            self._administer,
+            ReplaceMembers(tuple(sorted(fault.nodes))),
+        )
 
     def restore(self, node: int) -> None:
         """Make a node a voter again, in two steps."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
+
 from comity.replica import Stream
-from comity.simulator.cluster import Cluster, Mutation, Result
+from comity.simulator.cluster import Cluster, Result
 from comity.simulator.faults import plan
+from comity.simulator.mutants import Mutant, mutant_named
+from comity.simulator.mutants.mutation import replaced
 from comity.simulator.settings import Case
 from comity.simulator.workload import clients_of, operations_of
 
@@ -28,6 +34,22 @@ def case_of(
     )
 
 
-def run_case(case: Case, mutation: Mutation | None = None) -> Result:
-    """Run it."""
-    return Cluster(case, mutation).run()
+def mutant_case(mutant: Mutant, seed: int) -> Case:
+    """The case of a seed for a mutant: in its own mixture of faults, where it has one."""
+    case = case_of(seed, nodes=mutant.nodes, duration_ms=mutant.duration_ms, per_second=mutant.per_second)
+    if mutant.plan is not None:
+        settings, faults = mutant.plan(
+            Stream(seed, f"mutant {mutant.name}"), mutant.nodes, mutant.duration_ms
+        )
+        case = msgspec.structs.replace(case, settings=settings, faults=faults)
+    return msgspec.structs.replace(case, mutant=mutant.name)
+
+
+def run_case(case: Case, attach: Callable[[Cluster], None] | None = None) -> Result:
+    """Run a case, with its mutant if it names one. attach: given the cluster before it starts."""
+    mutant = mutant_named(case.mutant) if case.mutant else None
+    with replaced(mutant.replacements if mutant else ()):
+        cluster = Cluster(case, mutant.mutation() if mutant else None)
+        if attach is not None:
+            attach(cluster)
+        return cluster.run()

@@ -20,7 +20,7 @@ MILLISECOND_NS = 1_000_000
 LINK_TIMEOUT_NS = 2_000 * MILLISECOND_NS
 """How long the real shell's link stays up when nothing gets through."""
 
-REDIAL_NS = 200 * MILLISECOND_NS
+REDIAL_NS = 30 * MILLISECOND_NS
 """Least time between two attempts to connect."""
 
 REORDER_NS = 20 * MILLISECOND_NS

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MICROSECOND_NS = 1_000
 MILLISECOND_NS = 1_000_000
 DISK_RETRY_NS = 1_000 * MILLISECOND_NS
+EXTREME_DRIFT_PPM = 10_000
+"""From here on clocks run at the ends of their range, where it matters."""
 WALL_START_MS = 1_700_000_000_000
 
 SMALL_BOUNDS: dict[str, int] = {
@@ -57,7 +59,12 @@ class Process:
         self.seed = seed
         self.stream = Stream(seed, f"process {number}")
         settings = self.case.settings
-        drift = self.stream.between(-settings.drift_ppm, settings.drift_ppm) if settings.drift_ppm else 0
+        most = settings.drift_ppm
+        drift = (
+            self.stream.between(-most, most)
+            if most < EXTREME_DRIFT_PPM
+            else self.stream.pick((-most, 0, most))
+        )
         self.clock = NodeClock(0, self.stream.below(10**12), WALL_START_MS + self.stream.below(200), drift)
         self.disk = Disk(Stream(seed, f"disk {number}"))
         self.engine: MemoryEngine = cluster.new_engine()
@@ -73,6 +80,7 @@ class Process:
         self._turn_due = False
         self._wake_ns = -1
         self.jobs_run = 0
+        self._standing: tuple[int, int, bool] = (0, 0, False)
 
     # -- life
 
@@ -255,6 +263,27 @@ class Process:
                 self.world.after(50 * MILLISECOND_NS, self.boot)
             return
         self._schedule_wake()
+        if self.cluster.nemesis.prey:
+            self._notice(self.host.default.core)
+
+    def _notice(self, core: Any) -> None:
+        """Faults that strike at a delicate moment: right after a vote, or early in a leadership."""
+        standing = (getattr(core, "term", 0), getattr(core, "vote", 0), core.leader == self.number)
+        before, self._standing = self._standing, standing
+        if standing == before:
+            return
+        prey = self.cluster.nemesis.prey
+        voted = standing[1] not in (0, self.number) and standing[:2] != before[:2]
+        leads = standing[2] and not before[2]
+        if (voted and "voter" in prey) or (leads and "young-leader" in prey):
+            delay = self.stream.between(300, 14_000) * MICROSECOND_NS
+            down = self.stream.pick((2, 5, 20, 150, 400)) * MILLISECOND_NS
+            self.world.after(delay, self._struck, self.life, down)
+
+    def _struck(self, life: int, down_ns: int) -> None:
+        if life == self.life and self.host is not None and not self.cluster.nemesis.over:
+            self.crash("crash at a delicate moment")
+            self.world.after(down_ns, self.boot)
 
     def _carry_out(self, turn: Turn) -> None:
         effects: list[Callable[[], None]] = []

@@ -40,7 +40,7 @@ def operations_of(
                 key=key,
                 value=f"{kind[0]}{number}",
                 amount=stream.between(20, 900) if kind == "ttl" else 0,
-                pipelined=kind != "cas" and stream.chance(0.25),
+                pipelined=kind != "cas" and stream.chance(0.6 if kind == "count" else 0.25),
             )
         )
     operations.sort(key=lambda operation: operation.at_ms)
@@ -56,6 +56,9 @@ def _kind(stream: Stream, client: Client, groups: int) -> tuple[str, str]:
             return "gone", f"{prefix}register{stream.below(4)}"
         return ("count" if stream.chance(0.4) else "see"), f"{prefix}own{client.number}"
     draw = stream.below(100)
+    if client.number % 4 == 3:
+        # Readers never wait behind a write, so a node cut off from the others goes on being asked.
+        return "get", f"{prefix}register{stream.below(4)}"
     if draw < 60:
         return _weighted(stream, REGISTER_KINDS), f"{prefix}register{stream.below(4)}"
     if draw < 72:

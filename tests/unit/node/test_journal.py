@@ -104,13 +104,13 @@ def test_segments_go_once_every_group_has_compacted_what_they_hold() -> None:
     journal, disk = begun()
     for index in range(1, 6):
         journal.add(5, [Record(index, b"x" * 100)])
-        at = write(journal, segment_bytes=64, compacted=0)
+        at = write(journal, segment_bytes=32, compacted=0)
         assert at is not None
         disk.carry_out(at)
         journal.written(at.sequence)
     assert len(disk.segments) == 6
     journal.add(5, [Record(6, b"y")])
-    at = write(journal, segment_bytes=64, compacted=3)
+    at = write(journal, segment_bytes=32, compacted=3)
     assert at is not None
     assert len(at.removes) == 4
     disk.carry_out(at)

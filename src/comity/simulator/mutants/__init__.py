@@ -1,0 +1,9 @@
+"""Mutants: named, deliberate bugs, to show that the simulator would notice.
+
+A guarantee counts as proved when thousands of seeds pass *and* every mutant is caught. They live only
+here: a subclass or a replaced method, for the time of one simulation.
+"""
+
+from comity.simulator.mutants.catalogue import MUTANTS, Mutant, mutant_named
+
+__all__ = ["MUTANTS", "Mutant", "mutant_named"]
