@@ -46,24 +46,29 @@ def trusting(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, tu
 
 def bounces(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, tuple[Fault, ...]]:
     """Two nodes that cannot speak to each other, while others crash and are back at once."""
-    settings = Settings(latency_us=200, jitter_us=300, fsync_us=(150, 800))
+    settings = Settings(latency_us=200, jitter_us=300, fsync_us=(150, 800), options={"pre_vote": False})
     pairs = _spread(stream, ("freeze-links",), nodes, duration_ms, 700, (1000, 2000))
     crashes = _spread(stream, ("crash-voters", "crash-leader"), nodes, duration_ms, 200, (300, 700))
     return settings, tuple(sorted((*pairs, *crashes), key=lambda fault: fault.at_ms))
 
 
 def figure_eight(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, tuple[Fault, ...]]:
-    """Leaders crash while they replicate, one entry a message, one message at a time."""
+    """Leaders crash early in their term, again and again, while they replicate one entry a message."""
     settings = Settings(
-        latency_us=1000,
-        jitter_us=6000,
+        latency_us=500,
+        jitter_us=3000,
         fsync_us=(150, 2000),
-        loss=0.1,
-        options={"max_append_bytes": 1, "max_inflight_messages": 1},
+        options={
+            "max_append_bytes": 1,
+            "max_inflight_messages": 1,
+            "heartbeat_ns": 20_000_000,
+            "election_ns": 60_000_000,
+            "election_max_ns": 120_000_000,
+            "hint_max_ns": 30_000_000,
+        },
     )
-    return settings, _spread(
-        stream, ("crash-leader", "crash-leader", "isolate-leader"), nodes, duration_ms, 60, (20, 80, 250)
-    )
+    hunt = Fault(at_ms=300, kind="crash-young-leaders", duration_ms=duration_ms - 400)
+    return settings, (hunt, *_spread(stream, ("isolate", "freeze-links"), nodes, duration_ms, 500, (50, 200)))
 
 
 def bad_clocks(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, tuple[Fault, ...]]:
@@ -109,6 +114,7 @@ def stragglers(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, 
         bounds={"log_bytes": 4096, "flush_bytes": 2048},
         loss=0.02,
         job_us=(5000, 60_000),
+        options={"keep_log_bytes": 1},
     )
     kinds = ("crash", "crash-all", "isolate", "crash-leader", "isolate-leader")
     return settings, _spread(stream, kinds, nodes, duration_ms, 250, (50, 1200, 2500))
