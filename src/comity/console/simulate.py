@@ -186,8 +186,8 @@ class _Command:
         )
         self.console.print(
             f"  {result.simulated_ms / 1000:.1f} virtual seconds in {wall_ns / 1e9:.2f} s: "
-            f"{result.events:,} events, {result.messages:,} frames, {result.elections} elections, {result.restarts} restarts, "
-            f"{result.entries:,} entries applied"
+            f"{result.events:,} events, {result.messages:,} frames, {result.elections} elections, "
+            f"{result.restarts} restarts, {result.entries:,} entries applied"
         )
         self.console.print(f"  outcomes: {_counts(result.operations)}")
         self.console.print(f"  faults: {_counts(result.faults) or 'none'}")

@@ -16,11 +16,13 @@ RIGHT = 28
 TOP = 92
 NODE_GAP = 108
 NODE_GAP_MANY = 84
-LANE = 20
+LANE = 22
 BOTTOM = 74
 MAX_FRAMES = 700
 MAX_ASKED = 500
 WORDS = 60
+FEW = 24
+"""Up to so many client operations are written out."""
 
 COLOURS = {
     "vote": "#c2255c",
@@ -43,7 +45,7 @@ STYLE = (
     "text{font-family:ui-sans-serif,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
     "font-size:12px;fill:#495057}"
     ".title{font-size:17px;font-weight:600;fill:#212529}.small{font-size:11px;fill:#868e96}"
-    ".node{font-size:14px;font-weight:600;fill:#212529}.mark{font-size:11px;font-weight:600}"
+    ".node{font-size:14px;font-weight:600;fill:#212529}.mark{font-size:11px;font-weight:600;paint-order:stroke;stroke:#fff;stroke-width:3px}"
     ".term{font-size:11px;font-weight:600;fill:#fff}"
     ".m{fill:none;stroke-width:1.3;stroke-linecap:round}.heartbeat{stroke-width:1}"
 )
@@ -64,6 +66,14 @@ def window_of(recording: Recording, length_ms: int = 1_000) -> Window:
     """The part worth seeing: up to the violation, or around the second leader's election."""
     end_ms = recording.end_ns / MILLISECOND_NS
     violation = recording.result.violation
+    judged = violation is not None and violation.time_ms >= recording.case.duration_ms
+    starts = [each.start_ns / MILLISECOND_NS for each in recording.asked]
+    if judged and starts and len(starts) <= FEW and max(starts) - min(starts) < 3 * length_ms:
+        # What is wrong is in these few operations, long before it was judged.
+        before = [reign.start_ns / MILLISECOND_NS for reign in recording.reigns]
+        before += [absence.start_ns / MILLISECOND_NS for absence in recording.absences]
+        near = [time_ms for time_ms in before if min(starts) - length_ms < time_ms <= min(starts)]
+        return Window(max(0.0, min([min(starts), *near]) - 60), max(starts) + 0.3 * length_ms)
     if violation is not None:
         last = min(violation.time_ms + length_ms / 20, end_ms)
         return Window(max(0.0, last - length_ms), max(last, 1.0))
@@ -198,6 +208,16 @@ class _Drawing:
                 at = max(at, end)
             yield f'<path d="{"".join(solid)}" stroke="#495057" stroke-width="2"/>'
             yield f'<path d="{"".join(dashed)}" stroke="#ced4da" stroke-width="2" stroke-dasharray="2 5"/>'
+            for absence in self.recording.absences:
+                end = absence.end_ns if absence.end_ns >= 0 else self.recording.end_ns
+                if absence.node == node and self._seen(absence.start_ns, end):
+                    x, width = self.x(absence.start_ns), max(2.0, self.x(end) - self.x(absence.start_ns))
+                    yield (
+                        f'<rect x="{x:.1f}" y="{y - 11}" width="{width:.1f}" height="22" rx="4" '
+                        'fill="#ffe3e3" stroke="#ffa8a8" stroke-dasharray="3 3"><title>cut off</title></rect>'
+                    )
+                    if width > 60:
+                        yield _mark(x + width / 2, y + 24, "cut off", "#e03131")
             for start, end in self.paused[node]:
                 if self._seen(start, end):
                     x, width = self.x(start), max(2.0, self.x(end) - self.x(start))
@@ -304,7 +324,14 @@ class _Drawing:
         return (
             f'<rect x="{x:.1f}" y="{y - 4}" width="{max(3.0, end - x):.1f}" height="8" rx="2" '
             f'fill="{OUTCOME_COLOURS[each.outcome]}" fill-opacity=".85"><title>{text}</title></rect>'
-        )
+        ) + self._written_out(each, y, max(end, x + 3))
+
+    def _written_out(self, each: Asked, y: float, x: float) -> str:
+        if len(self.asked) > FEW or x > WIDTH - RIGHT - 60:
+            return ""
+        words = f"{each.words} → {each.answer or OUTCOME_WORDS[each.outcome]}"
+        words = words if len(words) <= WORDS else words[: WORDS - 1] + "…"
+        return f'<text class="mark" x="{x + 6:.1f}" y="{y + 4}">{escape(words)}</text>'
 
     def _legend(self) -> Iterable[str]:
         x, y = 24.0, self.axis_y + 46
@@ -329,7 +356,8 @@ class _Drawing:
 
 
 FAULTS_WITH_MARKS = frozenset(
-    {"crash", "crash-in-turn", "crash-leader", "crash-all", "restart", "pause", "rot", "isolate-leader"}
+    {"crash", "crash-in-turn", "crash-leader", "crash-all", "restart", "pause", "rot"}
+    | {"isolate", "isolate-leader", "crash-voters", "restore"}
 )
 """Faults whose effect is marked where it strikes."""
 

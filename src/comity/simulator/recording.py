@@ -23,6 +23,9 @@ KIND_WORDS = ("vote", "snapshot", "append", "heartbeat", "read")
 RANK = ("vote", "snapshot", "append", FORWARD, "read", OTHER, "heartbeat")
 """A frame with several messages counts as the first of these that it carries."""
 
+WRITES = ("set", "cas", "setnx", "getset", "append", "pair")
+"""Operations whose value is worth saying."""
+
 FRAMES = 2_000_000
 """Most frames that are kept."""
 
@@ -47,6 +50,14 @@ class Reign(msgspec.Struct):
     end_ns: int
 
 
+class Absence(msgspec.Struct):
+    """No frame got from or to a node; end_ns -1 where that never ended."""
+
+    node: int
+    start_ns: int
+    end_ns: int = -1
+
+
 class Asked(msgspec.Struct):
     """One client operation. outcome: ok, fail or info; "" where it never ended."""
 
@@ -56,6 +67,7 @@ class Asked(msgspec.Struct):
     start_ns: int
     end_ns: int = -1
     outcome: str = ""
+    answer: str = ""
 
 
 class Recording(msgspec.Struct, kw_only=True):
@@ -65,6 +77,7 @@ class Recording(msgspec.Struct, kw_only=True):
     result: Result
     frames: list[Frame]
     reigns: list[Reign]
+    absences: list[Absence]
     asked: list[Asked]
     events: list[tuple[int, int, str]]
     end_ns: int
@@ -79,6 +92,7 @@ def record(case: Case) -> Recording:
         result=result,
         frames=watch.frames,
         reigns=watch.reigns,
+        absences=watch.absences,
         asked=watch.asked,
         events=watch.cluster.events,
         end_ns=watch.cluster.world.now_ns,
@@ -91,6 +105,7 @@ class _Watch:
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.reigns: list[Reign] = []
+        self.absences: list[Absence] = []
         self.asked: list[Asked] = []
         self._reigning: dict[int, Reign] = {}
         self._under_way: dict[int, tuple[Request, Asked]] = {}
@@ -99,6 +114,24 @@ class _Watch:
         self.cluster = cluster
         self._protocol = cluster.protocols[cluster.case.protocol]
         cluster.network.on_frame = self._frame
+        network = cluster.network
+        cut, mend, heal = network.cut, network.mend, network.heal
+
+        def cut_one(source: int, target: int) -> None:
+            cut(source, target)
+            self._note_absences()
+
+        def mended(source: int, target: int) -> None:
+            mend(source, target)
+            self._note_absences()
+
+        def healed() -> None:
+            heal()
+            self._note_absences()
+
+        network.cut = cut_one  # type: ignore[method-assign]
+        network.mend = mended  # type: ignore[method-assign]
+        network.heal = healed  # type: ignore[method-assign]
         watch = cluster.oracle.watch
 
         def watched(node: int, group: Group) -> None:
@@ -128,6 +161,16 @@ class _Watch:
         kind = next(kind for kind in RANK if kind in kinds)
         words = ", ".join(dict.fromkeys(names))
         self.frames.append(Frame(source, target, sent_ns, arrival_ns, kind, words))
+
+    def _note_absences(self) -> None:
+        for node in self.cluster.processes:
+            links = [link for pair, link in self.cluster.network.links.items() if node in pair]
+            away = bool(links) and all(link.cuts for link in links)
+            open_one = next((each for each in self.absences if each.node == node and each.end_ns < 0), None)
+            if away and open_one is None:
+                self.absences.append(Absence(node, self.cluster.world.now_ns))
+            elif not away and open_one is not None:
+                open_one.end_ns = self.cluster.world.now_ns
 
     def _name(self, kind: int, body: bytes) -> str:
         if kind == KIND_FORWARD:
@@ -169,10 +212,11 @@ class _Watch:
         def sent(request: Request) -> None:
             if request.process >= 0 and id(request) not in self._under_way:
                 operation = request.operation
+                value = f" {operation.value}" if operation.kind in WRITES else ""
                 asked = Asked(
                     client.plan.number,
                     client.node,
-                    f"{operation.kind} {operation.key}",
+                    f"{operation.kind} {operation.key}{value}",
                     self.cluster.world.now_ns,
                 )
                 self.asked.append(asked)
@@ -198,6 +242,9 @@ class _Watch:
             asked = under_way[1]
             asked.end_ns = self.cluster.world.now_ns
             asked.outcome = outcome
+            if outcome == "ok" and request.replies:
+                reply = request.replies[1] if len(request.replies) == 2 else request.replies[-1]
+                asked.answer = "nothing" if reply is None else str(reply)
 
 
 def _kind_of(name: str) -> str:
