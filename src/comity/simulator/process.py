@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -253,7 +254,7 @@ class Process:
         if self.host.fatal is not None:
             raise ViolationFound("invariant", f"the host gave up: {self.host.fatal}", self.number)
         self._carry_out(turn)
-        if self.host is None:
+        if life != self.life:
             return
         if self.host.stopped:
             restart = self.restart_when_stopped
@@ -286,16 +287,12 @@ class Process:
             self.world.after(down_ns, self.boot)
 
     def _carry_out(self, turn: Turn) -> None:
-        effects: list[Callable[[], None]] = []
-        for peer, envelopes in turn.frames:
-            effects.append(lambda p=peer, e=envelopes: self._send(p, e))  # type: ignore[misc]
+        effects: list[Callable[[], None]] = [partial(self._send, *frame) for frame in turn.frames]
         if turn.journal is not None:
             order = turn.journal
             effects.append(lambda: self._begin_write(order))
-        for connection, data in turn.replies:
-            effects.append(lambda c=connection, d=data: self._reply(c, d))  # type: ignore[misc]
-        for connection in turn.close:
-            effects.append(lambda c=connection: self._close(c))  # type: ignore[misc]
+        effects.extend(partial(self._reply, *reply) for reply in turn.replies)
+        effects.extend(partial(self._close, connection) for connection in turn.close)
         if self.crash_in_turn and effects:
             # The shell carries effects out in an order of its own; the crash falls between two of them.
             effects = self.stream.shuffled(effects)[: self.stream.below(len(effects))]

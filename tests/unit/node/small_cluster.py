@@ -1,4 +1,4 @@
-"""Hosts joined by perfect links and disks, in one thread: the smallest shell there is, for tests of the host."""
+"""Hosts joined by perfect links and disks, in one thread: the smallest shell there is."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from comity.formats.errors import CorruptLog
 from comity.node.journal import Journal
 from comity.node.turn import JournalWrite
@@ -108,11 +109,11 @@ def test_segments_go_once_every_group_has_compacted_what_they_hold() -> None:
         assert at is not None
         disk.carry_out(at)
         journal.written(at.sequence)
-    assert len(disk.segments) == 6
+    assert len(disk.segments) == 5, "the first held nothing but a checkpoint"
     journal.add(5, [Record(6, b"y")])
     at = write(journal, segment_bytes=32, compacted=3)
     assert at is not None
-    assert len(at.removes) == 4
+    assert len(at.removes) == 3
     disk.carry_out(at)
     kept = [record.index for record in Journal.recover(disk.segments.items()).recovered(5) if record.index]
     assert kept == [4, 5, 6]

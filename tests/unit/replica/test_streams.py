@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from comity.replica import Stream
 from hypothesis import given
 from hypothesis import strategies as st
+
+from comity.replica import Stream
 
 
 def test_the_same_seed_and_label_give_the_same_numbers_for_ever() -> None:

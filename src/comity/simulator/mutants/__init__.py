@@ -4,6 +4,7 @@ A guarantee counts as proved when thousands of seeds pass *and* every mutant is 
 here: a subclass or a replaced method, for the time of one simulation.
 """
 
-from comity.simulator.mutants.catalogue import MUTANTS, Mutant, mutant_named
+from comity.simulator.mutants.catalogue import MUTANTS, mutant_named
+from comity.simulator.mutants.mutation import Mutant
 
 __all__ = ["MUTANTS", "Mutant", "mutant_named"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from comity.node import Envelope, Host, Journal
-from comity.node import messages
+from comity.node import Envelope, Host, Journal, messages
 from comity.node.group import Group, Pending
 from comity.simulator.cluster import Mutation
 from comity.store import layout
@@ -93,8 +92,7 @@ def forward_only_new(self: Group, leader: int, now_ns: int) -> None:
     for pending in self.pending.values():
         pending.sent = pending.exposed = True
     if batches:
-        if self.resend_ns > now_ns + self.resend_wait_ns:
-            self.resend_ns = now_ns + self.resend_wait_ns
+        self.resend_ns = min(self.resend_ns, now_ns + self.resend_wait_ns)
         body = messages.encode(messages.Forward(batches))
         self.host.send(leader, self.number, messages.KIND_FORWARD, body)
 

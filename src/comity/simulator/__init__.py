@@ -1,0 +1,1 @@
+"""The simulator: whole clusters of real hosts in virtual time, under faults, judged."""
