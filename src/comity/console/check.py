@@ -18,6 +18,9 @@ def check(
         str, typer.Option(help="What its operations are about: kv, register, cas-register.")
     ] = "kv",
     seconds: Annotated[float, typer.Option(help="Give up, with the verdict unknown, after so long.")] = 60.0,
+    states: Annotated[
+        int, typer.Option(min=1, help="Give up when so many configurations would have to be remembered.")
+    ] = 5_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Is a recorded history linearizable?
@@ -30,7 +33,7 @@ def check(
 
     try:
         history = read_history(file)
-        report = check_history(history, model, Limits(time_ns=int(seconds * 1e9)))
+        report = check_history(history, model, Limits(time_ns=int(seconds * 1e9), states=states))
     except CheckerError as error:
         _refuse(str(error), as_json)
     except OSError as error:

@@ -92,7 +92,7 @@ def test_a_missing_file_and_an_unknown_model_exit_2(tmp_path: Path, linearizable
     assert "abacus" in done.output
 
 
-def test_a_check_that_may_not_take_any_time_is_unknown_and_exits_3(tmp_path: Path) -> None:
+def test_a_check_that_may_not_remember_anything_is_unknown_and_exits_3(tmp_path: Path) -> None:
     recorder = Recorder()
     for process, letter in enumerate("abcdefghijkl"):
         recorder.invoke(process, "append", "a", letter)
@@ -101,6 +101,6 @@ def test_a_check_that_may_not_take_any_time_is_unknown_and_exits_3(tmp_path: Pat
     recorder.invoke(99, "get", "a")
     recorder.ok(99, "lkjihgfedcbaa")
     write_history(recorder.history(), tmp_path / "wide.jsonl")
-    done = run(str(tmp_path / "wide.jsonl"), "--seconds", "0")
+    done = run(str(tmp_path / "wide.jsonl"), "--states", "1")
     assert done.exit_code == 3
     assert "unknown" in done.output

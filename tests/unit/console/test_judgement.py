@@ -77,6 +77,6 @@ def test_a_check_that_gave_up_is_unknown_not_valid() -> None:
         recorder.ok(process)
     recorder.invoke(99, "get", "log:1")
     recorder.ok(99, "lkjihgfedcbaa")
-    judgement = judge(Evidence(recorder.history(), {}), Limits(time_ns=0))
+    judgement = judge(Evidence(recorder.history(), {}), Limits(states=1))
     assert judgement.status is Status.UNKNOWN
     assert judgement.exit_status == 3
