@@ -24,6 +24,7 @@ MUTANT_SEEDS = 300
 SHRINK_RUNS = 400
 SHRINK_SECONDS = 120
 SHRUNK_FAILURES = 3
+TABLE_WIDTH = 220
 
 
 def simulate(
@@ -383,12 +384,16 @@ class _Command:
         from comity.simulator.mutants import mutant_named
 
         table = Table(show_lines=False)
-        for heading in ("mutant", "what is wrong", "the rule it breaks", "caught"):
+        table.add_column("mutant", no_wrap=True)
+        for heading in ("what is wrong", "the rule it breaks"):
             table.add_column(heading, overflow="fold")
+        table.add_column("caught by", no_wrap=True)
         for hunted in hunted_all:
             mutant = mutant_named(hunted.mutant)
             table.add_row(mutant.name, mutant.wrong, mutant.rule, _word(hunted, short=True))
-        Console(highlight=False, markup=False).print(table)
+        # In a file or a pipe there is room for one line a mutant.
+        width = None if self.console.is_terminal else TABLE_WIDTH
+        Console(highlight=False, markup=False, width=width).print(table)
 
 
 def _word(hunted: Hunt, short: bool = False) -> str:
