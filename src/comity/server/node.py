@@ -83,7 +83,7 @@ class Node:
             await asyncio.sleep(0.002 if time.monotonic() - began < 2 else 0.1)
 
     async def open_admin(self) -> None:
-        """Serve the admin port, which `open` bound. Its libraries are slow to import, so late and in a thread."""
+        """Serve the admin port, which `open` bound. Its libraries are slow to import: late, in a thread."""
         if self._bound is None:
             return
         assert self.shell is not None
@@ -99,12 +99,16 @@ class Node:
             return NoFiles(), Journal.recover([])
         directory = self._directory = DataDirectory(self.settings.data, config.cluster, config.node)
         try:
-            journal = Journal.recover(directory.segments())
+            segments = directory.segments()
+            journal = Journal.recover(segments)
         except CorruptLog as error:
             raise directory.corrupt(error.name, error.offset, error.reason) from error
+        sizes = dict(segments)
         for name, valid in journal.truncations:
-            cut = directory.truncate(name, valid)
-            self.note("torn end of the log cut", segment=name, bytes=cut)
+            torn = sizes[name][valid:].rstrip(b"\0")
+            directory.truncate(name, valid)
+            if torn:
+                self.note("torn end of the log cut", segment=name, bytes=len(torn))
             if not valid:
                 os.unlink(os.path.join(directory.wal_path, name))
         return SegmentFiles(directory.wal_path), journal

@@ -217,9 +217,11 @@ class StateMachine:
             return None
         context.speak(batch.protocol)
         commands = batch.commands
-        if self._misses > MANY_MISSES:
-            context.prefetch([args[1] for args in commands if len(args) > 1])
+        many = self._misses > MANY_MISSES
+        # What is prefetched was missed too: otherwise only every second batch would be.
         self._misses = -context.misses
+        if many:
+            context.prefetch([args[1] for args in commands if len(args) > 1])
         answers: list[bytes] = []
         append = answers.append
         entry_of = _IN_LOG.get
@@ -279,9 +281,11 @@ class StateMachine:
         if draw is None:
             self._reads = draw = self._reads + 1
         context.draw = draw << 32
-        if self._misses > MANY_MISSES:
-            context.prefetch([args[1] for args in commands if len(args) > 1])
+        many = self._misses > MANY_MISSES
+        # What is prefetched was missed too: otherwise only every second batch would be.
         self._misses = -context.misses
+        if many:
+            context.prefetch([args[1] for args in commands if len(args) > 1])
         answers: list[bytes] = []
         append = answers.append
         entry_of = _IN_READ.get
