@@ -1,6 +1,6 @@
 """The reference of commands in the documentation, made from the table.
 
-    python -m comity.store.reference > docs/reference/commands.md
+Run as `python -m comity.store.reference > docs/reference/commands.md`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ is the one the leader stamps into it.
 
 Differences from Redis:
 
-- `KEYS`, `SCAN` and `RANDOMKEY` order keys by their own hash. A `SCAN` cursor is a place in that order: it never
-  becomes invalid, on any node. `RANDOMKEY` takes the first key after a random place.
-- `DBSIZE` counts keys that are expired but not yet reclaimed; they are invisible to everything else. A time to
-  live that is over when it is set deletes the key at once.
+- `KEYS`, `SCAN` and `RANDOMKEY` order keys by their own hash. A `SCAN` cursor is a place in that order: it
+  never becomes invalid, on any node. `RANDOMKEY` takes the first key after a random place.
+- `DBSIZE` counts keys that are expired but not yet reclaimed; they are invisible to everything else. A time
+  to live that is over when it is set deletes the key at once.
 - `INCRBYFLOAT` computes in 80-bit extended precision on every machine, which is what Redis does on x86-64.
-- `WATCH` of a key that does not exist may abort a transaction that Redis would carry out: when another key whose
-  hash falls in the same one of 1,024 buckets is deleted between `WATCH` and `EXEC`, or everything is.
+- `WATCH` of a key that does not exist may abort a transaction that Redis would carry out: when another key
+  whose hash falls in the same one of 1,024 buckets is deleted between `WATCH` and `EXEC`, or everything is.
 - `COPY ... DB n` and `SELECT n` know database 0 only.
 """
 

@@ -50,6 +50,7 @@ def stage(replica: Replica, chunks: Chunks) -> None:
 def test_a_copy_is_equal_in_everything(sender: Replica) -> None:
     copy = Replica(Log())
     copy.run(words("SET old v"))
+    copy.flush()
     copy.log = sender.log
     copy.copy_from(sender, 500)
     left, right = sender.machine, copy.machine
@@ -60,6 +61,7 @@ def test_a_copy_is_equal_in_everything(sender: Replica) -> None:
         b"the members",
     )
     assert right.durable == right.applied
+    assert len(list(copy.engine.scan(b"", b"\xff" * 8))) == len(list(sender.engine.scan(b"", b"\xff" * 8)))
     assert (right.stamp_ms, right.next_expiry_ms()) == (left.stamp_ms, left.next_expiry_ms())
     assert copy.run(words("CLIENT ONCE me 1 INCR n"), words("GET old")) == [b":1\r\n", b"$-1\r\n"]
     sender.catch_up()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from comity.formats.resp import OK
 from comity.store.commands.arguments import WRONG_DATABASE, arity_error, integer
 from comity.store.errors import CommandError
 from comity.store.keyspace import Context
-from comity.store.replies import OK, bulk
+from comity.store.replies import bulk
 
 
 def ping(ctx: Context, args: list[bytes]) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from comity.formats.resp import integer as number
 from comity.store.commands.arguments import INTEGER_MAX, INTEGER_MIN, expiry_error, integer
 from comity.store.errors import CommandError
 from comity.store.keyspace import Context
 from comity.store.replies import ONE, ZERO
-from comity.store.replies import integer as number
 
 NO_KEY = b":-2\r\n"
 NO_EXPIRY = b":-1\r\n"

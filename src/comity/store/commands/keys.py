@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from comity.formats.resp import OK, array
+from comity.formats.resp import integer as number
 from comity.store.commands.arguments import NO_SUCH_KEY, WRONG_DATABASE, integer, syntax_error
 from comity.store.errors import CommandError
 from comity.store.glob import matcher
 from comity.store.keyspace import Context
 from comity.store.layout import HASH_BYTES
-from comity.store.replies import OK, ONE, ZERO, array, bulk
-from comity.store.replies import integer as number
+from comity.store.replies import ONE, ZERO, bulk
 
 SCAN_COUNT = 10
 CURSOR_MAX = (1 << 64) - 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from comity.formats.resp import OK, array
+from comity.formats.resp import integer as number
 from comity.store import long_double
 from comity.store.commands.arguments import (
     INTEGER_MAX,
@@ -14,8 +16,7 @@ from comity.store.commands.arguments import (
 )
 from comity.store.errors import CommandError
 from comity.store.keyspace import Context, checked_length
-from comity.store.replies import EMPTY, OK, ONE, ZERO, array, bulk
-from comity.store.replies import integer as number
+from comity.store.replies import EMPTY, ONE, ZERO, bulk
 
 OVERFLOW = b"ERR increment or decrement would overflow"
 

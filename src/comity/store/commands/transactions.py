@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from comity.formats.resp import array
 from comity.store.commands.arguments import INTEGER_MAX, arity_error, integer
 from comity.store.errors import CommandError
 from comity.store.keyspace import Context
-from comity.store.replies import array, translated
+from comity.store.replies import translated
 
 MALFORMED = b"ERR malformed transaction"
 NO_NESTING = b"ERR EXEC and CLIENT ONCE cannot be inside another"

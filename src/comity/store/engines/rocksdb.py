@@ -34,9 +34,12 @@ MEMORY_TABLE_FLUSH_BYTES = 64 << 20
 MEMORY_TABLE_BYTES = 2 << 30
 """More than a memory table ever holds: RocksDB itself must not choose when to flush, see above."""
 
-SLICE_PUTS = 512
+SLICE_PUTS = 256
 SLICE_BYTES = 256 << 10
 """One slice of a write holds the interpreter's lock for some tenths of a millisecond."""
+
+PAUSE_SECONDS = 0.00005
+"""Between slices. A sleep of nothing would take the lock back before anybody else has woken up."""
 
 STALLED_SECONDS = 0.005
 LEVEL_ZERO_FILES = 40
@@ -172,7 +175,7 @@ class RocksEngine:
                     raise _engine_error(error, self.path) from error
                 time.sleep(STALLED_SECONDS)
             else:
-                time.sleep(0)
+                time.sleep(PAUSE_SECONDS)
                 return
 
     def _wait_for_merging(self) -> None:
