@@ -7,7 +7,7 @@ import pytest
 from comity.simulator.campaign import hunt
 from comity.simulator.mutants import MUTANTS, mutant_named
 
-SLOW = frozenset({"commits-old-terms", "lease-ignores-drift", "vote-not-persisted"})
+SLOW = frozenset({"commits-old-terms", "vote-not-persisted"})
 """Mutants that need more than about five seconds; in `make soak`."""
 
 QUICK = [mutant.name for mutant in MUTANTS if mutant.name not in SLOW]
