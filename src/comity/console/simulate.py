@@ -128,11 +128,14 @@ class _Command:
         from comity.simulator.settings import decode_case
 
         try:
-            return decode_case(path.read_bytes())
+            case = decode_case(path.read_bytes())
         except OSError as error:
             self.refuse(f"{path}: {error.strerror}")
         except msgspec.DecodeError as error:
             self.refuse(f"{path} is no saved case: {error}")
+        self.protocol = case.protocol
+        self.validate(case.mutant)
+        return case
 
     # -- one simulation
 
