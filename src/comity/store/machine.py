@@ -412,10 +412,13 @@ class StateMachine:
         meta = self._receiver.take()
         if meta.applied <= self.applied:
             return
-        self.engine.write([(layout.meta_key(self.group), encode_meta(meta))], self._unused(meta.generation))
+        # The old generation goes in the next flush: until the switch it is what reads are answered from.
+        clears = [*self._clears, layout.generation_range(self.group, self._generation, self._generation)]
+        self.engine.write([(layout.meta_key(self.group), encode_meta(meta))])
         self.engine.sync()
         self._sender.close()
         self._load()
+        self._clears = clears
 
     # -- looking inside
 

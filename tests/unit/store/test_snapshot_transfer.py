@@ -61,11 +61,48 @@ def test_a_copy_is_equal_in_everything(sender: Replica) -> None:
         b"the members",
     )
     assert right.durable == right.applied
-    assert len(list(copy.engine.scan(b"", b"\xff" * 8))) == len(list(sender.engine.scan(b"", b"\xff" * 8)))
     assert (right.stamp_ms, right.next_expiry_ms()) == (left.stamp_ms, left.next_expiry_ms())
     assert copy.run(words("CLIENT ONCE me 1 INCR n"), words("GET old")) == [b":1\r\n", b"$-1\r\n"]
     sender.catch_up()
     assert right.digest() == left.digest()
+
+
+def test_the_state_that_was_replaced_is_deleted_with_the_next_flush(sender: Replica) -> None:
+    copy = Replica(Log())
+    copy.run(*([b"SET", b"old %d" % number, b"v"] for number in range(50)))
+    copy.flush()
+    copy.run(words("FLUSHALL"), words("SET old v"))
+    copy.log = sender.log
+    copy.copy_from(sender, 500)
+    copy.run(words("SET a v"))
+    sender.catch_up()
+    for replica in (copy, sender):
+        replica.flush()
+    assert len(list(copy.engine.scan(b"", b"\xff" * 8))) == len(list(sender.engine.scan(b"", b"\xff" * 8)))
+    assert copy.machine.digest() == sender.machine.digest()
+
+
+def test_reads_find_the_old_state_in_the_engine_until_the_switch(
+    sender: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Replica(Log())
+    copy.run(words("SET old v"))
+    copy.flush()
+    copy.sync()
+    copy.crash()
+    stage(copy, chunks_of(sender, 500))
+    seen = []
+    assert isinstance(copy.engine, MemoryEngine)
+    sync = copy.engine.sync
+
+    def reading_meanwhile(self: MemoryEngine) -> None:
+        seen.extend(copy.machine.read([words("GET old"), words("DBSIZE")], 2))
+        sync()
+
+    monkeypatch.setattr(MemoryEngine, "sync", reading_meanwhile)
+    copy.machine.install_staged()
+    assert seen == [b"$1\r\nv\r\n", b":1\r\n"]
+    assert copy.machine.read([words("EXISTS old")], 2) == [b":0\r\n"]
 
 
 def test_chunks_are_about_as_large_as_asked_and_at_least_one_key(sender: Replica) -> None:

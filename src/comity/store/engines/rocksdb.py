@@ -258,6 +258,7 @@ def _options(block_cache_bytes: int) -> Options:
     options.set_arena_block_size(1 << 20)
     options.set_max_write_buffer_number(8)
     options.set_memtable_whole_key_filtering(True)
+    options.set_memtable_prefix_bloom_ratio(0.002)
     options.set_max_background_jobs(2)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_target_file_size_base(64 << 20)
