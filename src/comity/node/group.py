@@ -430,7 +430,7 @@ class Group:
         if self.pending or self.waiting or self.reads or self.read_requests or self.reads_at:
             deadline = min(deadline, self._oldest_ns() + self.bounds.request_deadline_ns)
             if self.pending and self.leader:
-                deadline = min(deadline, self.resend_ns)
+                deadline = min(deadline, self._resend_due_ns())
             for asked_ns, _ in self.read_requests.values():
                 deadline = min(deadline, asked_ns + READ_AGAIN_NS)
             if self.reads and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT:
@@ -441,6 +441,15 @@ class Group:
                 wait_ns = max(due - self.host.wall_ms, 1) * MILLISECOND_NS
                 deadline = min(deadline, self.host.now_ns + wait_ns)
         return deadline
+
+    def _resend_due_ns(self) -> int:
+        """When pending batches are to be sent again. A leader's own are in its log: never, unless
+        the core refused them."""
+        if self.leader != self.host.config.node:
+            return self.resend_ns
+        if all(pending.sent for pending in self.pending.values()):
+            return NEVER
+        return max(self.resend_ns, self.host.now_ns + MILLISECOND_NS)
 
     def _oldest_ns(self) -> int:
         oldest = NEVER

@@ -96,7 +96,10 @@ class Node:
 
     def _recover(self, config: HostConfig) -> tuple[SegmentFiles | NoFiles, Journal]:
         if self.settings.engine == "memory":
-            return NoFiles(), Journal.recover([])
+            journal = Journal.recover([])
+            # Nothing remembers how often this node was started; batches of two starts must not be confused.
+            journal.incarnation = time.time_ns() // 1_000_000
+            return NoFiles(), journal
         directory = self._directory = DataDirectory(self.settings.data, config.cluster, config.node)
         try:
             segments = directory.segments()

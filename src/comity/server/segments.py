@@ -7,8 +7,10 @@ al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import threading
 import time
 
 from comity.node.turn import JournalWrite
@@ -24,8 +26,17 @@ class DiskFailedError(Exception):
     """The disk failed in a way after which nothing it says can be trusted."""
 
 
+ROOM_BYTES = 4 << 20
+"""Zeros written ahead of the log's end, so that appending to it changes data and nothing else: an
+fdatasync then waits for the disk and not for the file system's journal."""
+
+
 class SegmentFiles:
-    """The segment files of one directory, of which the last one is open for appending."""
+    """The segment files of one directory, of which the last one is open for appending.
+
+    The open one is longer than what was appended, by zeros that make room; it is cut to its length
+    before the next one is begun. Room is made by `extend`, in any thread.
+    """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -33,6 +44,10 @@ class SegmentFiles:
         self._segment = ""
         self._fd = -1
         self._length = 0
+        self._size = 0
+        self._extending = False
+        self._resizing = threading.Lock()
+        """Held by whoever moves the end of the file, or changes which file it is."""
         self.sync_ns = 0
         """How long the last `append` took to write and make durable, nanoseconds."""
 
@@ -44,8 +59,14 @@ class SegmentFiles:
         began_ns = time.perf_counter_ns()
         try:
             if order.segment != self._segment:
-                self._open(order.segment)
-            self._write(order.data)
+                with self._resizing:
+                    self._open(order.segment)
+            if self._length + len(order.data) <= self._size:
+                self._write(order.data)
+            else:
+                with self._resizing:
+                    self._write(order.data)
+                    self._size = max(self._size, self._length + len(order.data))
         except OSError as error:
             if error.errno not in _FULL:
                 raise DiskFailedError(self._describe("write", order.segment, error)) from error
@@ -63,7 +84,13 @@ class SegmentFiles:
             self._remove(name)
 
     def close(self) -> None:
-        """Close the files; nothing is written."""
+        """Close the files; nothing is written, the room that was left is given back."""
+        with self._resizing:
+            self._close()
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._finish()  # Else the next start cuts it.
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -72,13 +99,47 @@ class SegmentFiles:
             self._directory_fd = -1
         self._segment = ""
 
+    @property
+    def wants_room(self) -> bool:
+        """Whether `extend` should be called soon."""
+        return not self._extending and self._fd >= 0 and self._size - self._length < ROOM_BYTES // 2
+
+    def extend(self) -> None:
+        """Make room behind what was appended. Failing is no harm: appending then makes its own."""
+        self._extending = True
+        try:
+            with self._resizing:
+                self._make_room()
+        finally:
+            self._extending = False
+
+    def _make_room(self) -> None:
+        if self._fd < 0:
+            return
+        try:
+            written = os.pwrite(self._fd, bytes(ROOM_BYTES), self._size)
+            os.fdatasync(self._fd)
+        except OSError:
+            return
+        self._size += written
+
     def _open(self, segment: str) -> None:
+        self._finish()
         fd = os.open(os.path.join(self._directory, segment), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
         self._segment = segment
-        self._length = os.fstat(fd).st_size
+        self._length = self._size = os.fstat(fd).st_size
+        if not self._length:
+            self._make_room()
+
+    def _finish(self) -> None:
+        """Cut the open segment to what was appended, durably: only a last segment may end in zeros."""
+        if self._fd >= 0 and self._size > self._length:
+            os.ftruncate(self._fd, self._length)
+            os.fsync(self._fd)
+            self._size = self._length
 
     def _write(self, data: bytes) -> None:
         written = os.pwrite(self._fd, data, self._length)
@@ -92,7 +153,9 @@ class SegmentFiles:
         if self._segment != segment:
             return  # The segment could not even be created.
         try:
-            os.ftruncate(self._fd, self._length)
+            with self._resizing:
+                os.ftruncate(self._fd, self._length)
+                self._size = self._length
         except OSError as error:
             raise DiskFailedError(self._describe("truncate", segment, error)) from error
 
@@ -112,6 +175,10 @@ class NoFiles:
     """The journal of a node that forgets: every append is done at once and nowhere."""
 
     sync_ns = 0
+    wants_room = False
+
+    def extend(self) -> None:
+        """Nothing."""
 
     def append(self, order: JournalWrite) -> None:
         """Nothing."""

@@ -111,7 +111,11 @@ class Shell:
         else:
             self._arm(host.deadline_ns)
         if turn.journal is not None and self.fatal is None:
-            self._append(turn.journal)
+            if turn.frames or turn.replies:
+                # What was written to sockets leaves when this callback ends; the disk waits for that.
+                self.loop.call_soon(self._append, turn.journal)
+            else:
+                self._append(turn.journal)
 
     def _arm(self, deadline_ns: int) -> None:
         """Wake at the deadline. A timer that fires too early is cheaper than one re-armed every turn."""
@@ -146,6 +150,8 @@ class Shell:
 
     def _append(self, order: JournalWrite) -> None:
         """Make a write durable: here while the disk is quick, else off the loop."""
+        if self.fatal is not None:
+            return
         if self._sync_ns < INLINE_SYNC_NS and not self._journal.waiting:
             try:
                 self.files.append(order)
@@ -165,6 +171,8 @@ class Shell:
             # A slow write counts at once, quick ones win slowly: a bad disk must not stall the loop often.
             self._sync_ns = max(took_ns, self._sync_ns - (self._sync_ns - took_ns) // 64)
             self.host.metrics.observe_sync(took_ns)
+            if self.files.wants_room:
+                self._engine.submit(self.files.extend, _ignored)
             self.host.journal_written(order.sequence)
             # Acknowledgements wait for this: no other event of this loop iteration is worth waiting for.
             self.flush()
@@ -215,6 +223,10 @@ class Shell:
         for worker in (self._journal, self._engine):
             worker.stop(1.0)
         self.files.close()
+
+
+def _ignored(error: BaseException | None) -> None:
+    """Room for the log that could not be made is made when it is needed."""
 
 
 def settle_memory() -> None:
