@@ -27,6 +27,7 @@ from comity.checkers import (
     Status,
     UnsuitableHistory,
     check_history,
+    freeze,
 )
 
 
@@ -43,7 +44,7 @@ def history(*lines: str) -> History:
                 EventType(kind),
                 f,
                 key or None,
-                tuple(parsed) if isinstance(parsed, list) else parsed,
+                freeze(parsed),
             )
 
     return History.of(events())
@@ -78,12 +79,13 @@ def test_a_stale_read_is_explained_in_words() -> None:
         "the history is not linearizable as a register: its smallest failing prefix has 4 operations, "
         "and no order explains them.",
         "Numbers in brackets are the events an operation lies between.",
+        "There is an order up to event 6, where the answer came of",
+        "  process 3: read → 1 [4..6]",
         "The order that gets furthest places 2 of them and ends:",
         "  process 1: write 1 [0..1]",
         "  process 2: write 2 [2..3]",
         "The state is then 2. What should come next and cannot:",
         "  process 3: read → 1 [4..6]",
-        "Process 3 had its answer at event 6, so read → 1 must take its place before that.",
     ]
 
 
@@ -239,6 +241,8 @@ def test_a_violation_elsewhere_outweighs_an_unknown() -> None:
         (['1 invoke SET ["v", "EX", 10]', '1 ok SET "OK"'], "kv", "time is not modelled"),
         (['1 invoke LPUSH "v"', "1 ok LPUSH 1"], "kv", "kv has get"),
         (['1 invoke GET "v"', "1 ok GET null"], "kv", "0 to 0 arguments"),
+        (['1 invoke APPEND "v"', "1 ok APPEND null"], "kv", "is an integer, not nothing"),
+        (['1 invoke EXEC [["GET"]]', "1 ok EXEC [1, 2]"], "kv", "one reply a command"),
         (["1 invoke read", "1 info read", "2 invoke dance"], "register", "a register has"),
         (["1 invoke read"], "kafka", "no data type is called 'kafka'"),
     ],

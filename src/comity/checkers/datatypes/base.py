@@ -70,11 +70,14 @@ class Use(NamedTuple):
     needs: the only state that accepts it; `ANYTHING` where there may be several.
     kind, makes: every state it may leave behind, unless it leaves the one it found: "value", that one;
     "ending", texts that end like this; "test", states for which this function is true; "nothing".
+    grows: how it can only make a state larger: "text", by appending to it; "number", by adding to it; ""
+    where it may do something else.
     """
 
     needs: Any
     kind: Literal["value", "ending", "test", "nothing"]
     makes: Any = None
+    grows: Literal["", "text", "number"] = ""
 
 
 class RegisterView(NamedTuple):
@@ -189,4 +192,7 @@ def show(value: Any) -> str:
     if value is None:
         return "nothing"
     text = repr(thaw(value))
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    half = SHOWN_CHARACTERS // 2
+    return f"{text[:half]}…{text[-half:]}"

@@ -37,6 +37,7 @@ from comity.checkers.datatypes.commands import (
     transaction,
 )
 from comity.checkers.datatypes.kv_effects import (
+    ADDS,
     DELETES,
     RETURNS_OLD,
     Seen,
@@ -47,6 +48,8 @@ from comity.checkers.datatypes.kv_effects import (
 )
 from comity.checkers.datatypes.register import READS, WRITES, FailedCas, NilRead, compare_and_set
 from comity.checkers.history import Operation, Outcome
+
+COUNTING = ADDS | {"APPEND", "STRLEN", "SETNX", "DEL", "UNLINK", "EXISTS"}
 
 
 class KeyValue(DataType):
@@ -158,6 +161,8 @@ class KeyValue(DataType):
         reply = operation.result
         if known and is_error(reply):
             return Action(_erring(apply), True)
+        if known and operation.f in COUNTING and (not isinstance(reply, int) or isinstance(reply, bool)):
+            raise BadArguments(f"the reply of {operation.f} is an integer, not {show(reply)}")
         if operation.f == "GET" and known:
             return _read(text_of(reply))
         if operation.f == "SET" and len(arguments) == 1:

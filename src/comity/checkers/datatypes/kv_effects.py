@@ -7,7 +7,7 @@ checked against trying every order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -58,7 +58,7 @@ def use_of(operation: Operation) -> Use:
         return Use(ANYTHING, "nothing")
     arguments = arguments_of(operation)
     if f in ADDS:
-        return Use(ANYTHING, "value", str(result)) if known else Use(ANYTHING, "test", _is_number)
+        return _adding(operation)
     if f == "APPEND":
         return _appending(text_of(arguments[0]))
     # What is left writes its argument or deletes, and may return what it found.
@@ -69,8 +69,20 @@ def use_of(operation: Operation) -> Use:
 
 def _appending(tail: Any) -> Use:
     if isinstance(tail, str) and tail:
-        return Use(ANYTHING, "ending", tail)
+        return Use(ANYTHING, "ending", tail, "text")
     return Use(ANYTHING, "test", _always)
+
+
+def _adding(operation: Operation) -> Use:
+    arguments = arguments_of(operation)
+    amount = int(arguments[0]) if arguments else 1
+    amount = -amount if operation.f.startswith("DECR") else amount
+    grows: Literal["", "number"] = "number" if amount > 0 else ""
+    if operation.outcome is not Outcome.OK:
+        return Use(ANYTHING, "test", _is_number, grows)
+    before = operation.result - amount
+    # No value counts as 0, so that 1 may come from either.
+    return Use(str(before) if before else ANYTHING, "value", str(operation.result), grows)
 
 
 def _is_number(state: Any) -> bool:

@@ -13,8 +13,8 @@ import msgspec
 
 from comity.checkers.datatypes import DataType
 from comity.checkers.history import History, Operation, Outcome
-from comity.checkers.linearizability.explain import explanation
-from comity.checkers.linearizability.problem import NEVER, Problem, prefix_of, problem_of
+from comity.checkers.linearizability.explain import Reason, explanation
+from comity.checkers.linearizability.problem import Problem, prefix_of, problem_of
 from comity.checkers.linearizability.search import Ending, Found, search
 from comity.checkers.linearizability.zones import has_order
 from comity.checkers.verdict import Limits, Report, Status, Verdict
@@ -22,7 +22,7 @@ from comity.checkers.verdict import Limits, Report, Status, Verdict
 MODEL = "linearizable"
 DETAILED_VIOLATIONS = 3
 """How many violating keys get a smallest prefix and an explanation; the others are named."""
-EXPLANATION_STATES = 300_000
+EXPLANATION_STATES = 100_000
 """How many states the words of a violation are worth."""
 
 __all__ = ["MODEL", "check", "check_object", "split_by_object"]
@@ -61,7 +61,7 @@ def check(history: History, data_type: DataType, limits: Limits) -> Report:
             statistics["states"] += found.states
         if fits is None:
             assert found is not None
-            unknown.append(_unknown(data_type, key, problem, found, limits, began_ns))
+            unknown.append(_unknown(data_type, key, problem, found))
         elif not fits:
             violations.append((0 if found is None else found.reached, key))
     verdicts = [
@@ -97,7 +97,7 @@ def check_object(
     fits, found = _decide(problem, limits, deadline_ns)
     if fits is None:
         assert found is not None
-        return _unknown(data_type, key, problem, found, limits, limits.clock_ns())
+        return _unknown(data_type, key, problem, found)
     if fits:
         return Verdict(
             status=Status.VALID,
@@ -167,34 +167,38 @@ def _violation(
         else:
             low = middle + 1
     witness = prefix_of(data_type, operations, ends[high])
-    modest = msgspec.structs.replace(limits, states=min(limits.states, EXPLANATION_STATES))
-    problem = problem_of(data_type, witness)
-    found = search(problem, modest, deadline_ns, furthest_from=NEVER)
-    if found.ending is Ending.NONE and found.unheard_of is None:
-        # Once more, now that it is known which orders are worth keeping.
-        found = search(problem, modest, deadline_ns, furthest_from=found.reached)
-    stuck: list[Operation] = []
-    order: tuple[Operation, ...] = ()
-    if found.unheard_of is not None:
+    found, reason = _furthest(problem_of(data_type, witness), limits, deadline_ns)
+    stuck = _stuck(witness, found.order)
+    if reason is Reason.UNHEARD_OF and found.unheard_of is not None:
         stuck = [found.unheard_of]
-    elif found.ending is Ending.NONE:
-        order = found.order
-        stuck = _stuck(witness, order)
+    elif reason is Reason.LIMIT:
+        stuck = []
     return Verdict(
         status=Status.VIOLATION,
         model=MODEL,
         data_type=data_type.name,
         key=key,
         operations=len(operations),
-        explanation=explanation(
-            data_type, key, witness, order, stuck, smallest, found.unheard_of is not None
-        ),
+        explanation=explanation(data_type, key, witness, found.order, stuck, smallest, reason),
         witness=tuple(witness),
         smallest=smallest,
-        linearization=order,
+        linearization=found.order,
         stuck=tuple(stuck),
         statistics={**_statistics(found), "probes": probes},
     )
+
+
+def _furthest(problem: Problem, limits: Limits, deadline_ns: int | None) -> tuple[Found, Reason]:
+    """The order that gets furthest in a problem that has none, where a modest effort finds it."""
+    modest = msgspec.structs.replace(limits, states=min(limits.states, EXPLANATION_STATES))
+    for ahead, reason in ((False, Reason.STUCK), (True, Reason.LOST)):
+        found = search(problem, modest, deadline_ns, ahead=ahead)
+        if found.unheard_of is not None:
+            return found, Reason.UNHEARD_OF
+        if found.ending is Ending.NONE:
+            # Once more, now that it is known which orders are worth keeping.
+            return search(problem, modest, deadline_ns, furthest_from=found.reached, ahead=ahead), reason
+    return found, Reason.LIMIT
 
 
 def _stuck(witness: Sequence[Operation], order: Sequence[Operation]) -> list[Operation]:
@@ -208,9 +212,7 @@ def _stuck(witness: Sequence[Operation], order: Sequence[Operation]) -> list[Ope
     return [o for o in open_ones if horizon is None or o.invoked < horizon]
 
 
-def _unknown(
-    data_type: DataType, key: Any, problem: Problem, found: Found, limits: Limits, began_ns: int
-) -> Verdict:
+def _unknown(data_type: DataType, key: Any, problem: Problem, found: Found) -> Verdict:
     reached = [o for o in problem.required if o.completed is not None and o.completed < found.reached]
     where = "the history" if key is None else f"key {key!r}"
     return Verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,16 @@ from comity.checkers.datatypes import REFUSED, DataType
 from comity.checkers.history import Operation, Outcome
 
 LAST_SHOWN = 6
+
+
+class Reason(enum.Enum):
+    """Why the order goes no further: what must come next is refused; or is accepted, but then a later
+    one never will be; or a result comes from nowhere; or it is not known, for a limit was reached."""
+
+    STUCK = "stuck"
+    LOST = "lost"
+    UNHEARD_OF = "unheard of"
+    LIMIT = "limit"
 
 
 def describe(data_type: DataType, operation: Operation) -> str:
@@ -34,12 +45,9 @@ def explanation(
     order: Sequence[Operation],
     stuck: Sequence[Operation],
     smallest: bool,
-    unheard_of: bool,
+    reason: Reason,
 ) -> str:
-    """The words of a violation; `order` is empty and `stuck` unknown where a limit was reached.
-
-    unheard_of: the operation in `stuck` needs a state that nothing made.
-    """
+    """The words of a violation, from what a search of its witness has to say."""
     where = "the history" if key is None else f"key {key!r}"
     size = "its smallest failing prefix" if smallest else "a failing prefix"
     lines = [
@@ -47,12 +55,16 @@ def explanation(
         "and no order explains them.",
         "Numbers in brackets are the events an operation lies between.",
     ]
-    if unheard_of:
+    if smallest:
+        breaking = max((o for o in witness if o.outcome is not Outcome.INFO), key=lambda o: o.completed or 0)
+        lines.append(f"There is an order up to event {breaking.completed}, where the answer came of")
+        lines.append(f"  {describe(data_type, breaking)}")
+    if reason is Reason.LIMIT:
+        lines.append("A limit was reached before the order that gets furthest was found.")
+        return "\n".join(lines)
+    if reason is Reason.UNHEARD_OF:
         lines.append("Nothing that may have happened leaves behind what this one found:")
         lines.extend(f"  {describe(data_type, operation)}" for operation in stuck)
-        return "\n".join(lines)
-    if not order and not stuck:
-        lines.append("A limit was reached before the order that gets furthest was found.")
         return "\n".join(lines)
     if order:
         lines.append(f"The order that gets furthest places {len(order)} of them and ends:")
@@ -60,14 +72,11 @@ def explanation(
             lines.append("  ...")
         lines.extend(f"  {describe(data_type, operation)}" for operation in order[-LAST_SHOWN:])
     state = data_type.describe_state(state_after(data_type, order))
-    lines.append(f"The state is then {state}. What should come next and cannot:")
+    if reason is Reason.STUCK:
+        lines.append(f"The state is then {state}. What should come next and cannot:")
+    else:
+        lines.append(f"The state is then {state}. What comes next leaves a later answer unexplained:")
     lines.extend(f"  {describe(data_type, operation)}" for operation in stuck[:LAST_SHOWN])
     if len(stuck) > LAST_SHOWN:
         lines.append(f"  and {len(stuck) - LAST_SHOWN} more")
-    if stuck:
-        first = stuck[0]
-        lines.append(
-            f"Process {first.process} had its answer at event {first.completed}, so "
-            f"{data_type.describe(first)} must take its place before that."
-        )
     return "\n".join(lines)

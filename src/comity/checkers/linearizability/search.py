@@ -19,13 +19,14 @@ What is added here, and why no valid order is missed by it:
   come next (`DataType.goals`).
 - A configuration that failed also fails with more of the optional operations already used up.
 - A state that an operation still needs, and that nothing left can bring about again, is not left
-  before that operation is placed (`ledger`).
+  before that operation is placed; and what only grows must not outgrow what is needed (`ledger`).
 - Where only one operation can come next it is placed at once, and needs no configuration of its own.
 """
 
 from __future__ import annotations
 
 import enum
+import hashlib
 import sys
 from typing import Any
 
@@ -39,6 +40,7 @@ from comity.checkers.verdict import Limits
 
 CLOCK_EVERY = 1024
 FORCED_RUN = 64
+DIGEST_FROM = 200
 CONFIGURATION_BYTES = 250
 """Roughly what one remembered configuration takes, its state and bit set aside."""
 
@@ -88,25 +90,29 @@ class _Frame(msgspec.Struct, gc=False):
 
 
 def search(
-    problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int | None = None
+    problem: Problem,
+    limits: Limits,
+    deadline_ns: int | None,
+    furthest_from: int = NEVER,
+    ahead: bool = True,
 ) -> Found:
     """Look for an order of every required operation of `problem`, with optional ones where they help.
 
-    furthest_from: search for the sake of an explanation, and keep the best of the orders that place
-        everything before this event.
+    furthest_from: keep the best of the orders that place everything before this event.
+    ahead: stop as soon as all is lost; otherwise where it shows, which is later and easier to see.
     """
-    return _Search(problem, limits, deadline_ns, furthest_from).run()
+    return _Search(problem, limits, deadline_ns, furthest_from, ahead).run()
 
 
 class _Search:
     def __init__(
-        self, problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int | None
+        self, problem: Problem, limits: Limits, deadline_ns: int | None, furthest_from: int, ahead: bool
     ) -> None:
         self.problem = problem
         self.limits = limits
         self.deadline_ns = deadline_ns
-        self.explains = furthest_from is not None
-        self.furthest_from = NEVER if furthest_from is None else furthest_from
+        self.furthest_from = furthest_from
+        self.ahead = ahead
         count = len(problem.required)
         self.count = count
         self.steps = [action.step for action in problem.actions]
@@ -198,7 +204,11 @@ class _Search:
                         low, mask = _normal(low, mask | 1)
                     else:
                         mask |= 1 << (done - low)
-            held = 0 if ledger is None else ledger.held(state)
+            held = 0
+            if ledger is not None:
+                if ledger.lost(state, window):
+                    return _Frame(state, low, mask, used, horizon, len(order), [], True, before, last, window)
+                held = ledger.held(state)
             options: list[tuple[int, Any]] = []
             for place in window:
                 if observes[place]:
@@ -316,8 +326,7 @@ class _Search:
         if self.ledger is not None:
             for place in self.ledger.unheard_of(self.problem.initial):
                 return Found(Ending.NONE, -1, 0, 0, (), self.problem.required[place])
-        if self.explains:
-            # The ledger stops as soon as all is lost, not where it shows.
+        if not self.ahead:
             self.ledger = None
         stack: list[_Frame] = []
         frame = self.enter(self.problem.initial, 0, 0, 0)
@@ -369,7 +378,9 @@ class _Search:
         return self.enter(state, low, mask, frame.used)
 
     def known_to_fail(self, frame: _Frame) -> bool:
-        earlier = self.failed.get((frame.low, frame.mask, frame.state))
+        if not self.failed:
+            return False
+        earlier = self.failed.get((frame.low, frame.mask, _remembered(frame.state)))
         return earlier is not None and any(used & ~frame.used == 0 for used in earlier)
 
     def dead_end(self, frame: _Frame) -> None:
@@ -383,10 +394,10 @@ class _Search:
         self.reached = max(self.reached, frame.horizon)
         if self.known_to_fail(frame):
             return
-        key = (frame.low, frame.mask, frame.state)
+        key = (frame.low, frame.mask, _remembered(frame.state))
         self.failed.setdefault(key, []).append(frame.used)
         self.states += 1
-        self.bytes += CONFIGURATION_BYTES + frame.mask.bit_length() // 8 + sys.getsizeof(frame.state)
+        self.bytes += CONFIGURATION_BYTES + frame.mask.bit_length() // 8 + sys.getsizeof(key[2])
 
     def members(self, depth: int) -> tuple[int, ...]:
         """The order up to `depth` with the members of groups named, as -1 - place."""
@@ -426,6 +437,13 @@ def _ledger_of(problem: Problem) -> Ledger | None:
         uses.append(use)
     count = len(problem.required)
     return Ledger(uses[:count], uses[count:])
+
+
+def _remembered(state: Any) -> Any:
+    """What stands for a state in memory: of a long text, its digest of 128 bits."""
+    if isinstance(state, str) and len(state) > DIGEST_FROM:
+        return hashlib.blake2b(state.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return state
 
 
 def _normal(low: int, mask: int) -> tuple[int, int]:
