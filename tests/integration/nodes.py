@@ -42,7 +42,7 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def until(what: str, probe: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def until(what: str, probe: Callable[[], T | None], patience_s: float = PATIENCE_S) -> T:
     """Ask again and again until the answer is true; fails, with what was waited for, when it never is."""
     deadline = time.monotonic() + patience_s
     while True:

@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.integration.nodes import one
 
 import comity
 from comity.server.embedded import ClosedError, CommandError
 from comity.server.errors import SettingsError, StartError
-from tests.integration.nodes import one
 
 
 def test_what_was_written_is_there_when_the_store_is_opened_again(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.nodes import Nodes, ServedNode, Talk, one, served, until
 
-from tests.integration.nodes import Nodes, ServedNode, Talk, free_ports, one, served, until
+from comity.console.main import main
 
 DEADLINE_ENVIRONMENT = {"COMITY_BOUNDS_REQUEST_DEADLINE_NS": "1500ms"}
 
@@ -119,6 +120,18 @@ def refused(node: ServedNode, code: int, *texts: str) -> str:
     return errors[0]
 
 
+def refused_at_once(capsys: pytest.CaptureFixture[str], words: list[str], texts: tuple[str, ...]) -> None:
+    """The same, in this process: for errors that come before anything is opened."""
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", *words])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("comity: ")
+    assert said.count("\n") == 1
+    for text in texts:
+        assert text in said
+
+
 def test_two_processes_on_one_directory(tmp_path: Path) -> None:
     with one(tmp_path) as first, one(tmp_path) as second:
         first.start().ready()
@@ -164,9 +177,9 @@ def test_an_unreadable_identity(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["redis", "peer", "admin"])
 def test_a_port_that_is_taken(tmp_path: Path, name: str) -> None:
     with socket.socket() as holder, one(tmp_path, engine="memory") as node:
-        port = free_ports(1)[0]
-        holder.bind(("127.0.0.1", port))
+        holder.bind(("127.0.0.1", 0))
         holder.listen()
+        port = holder.getsockname()[1]
         node.flags[name] = f"127.0.0.1:{port}"
         refused(node, 1, f"port 127.0.0.1:{port} cannot be listened on", f"--{name}")
 
@@ -190,14 +203,18 @@ def test_an_unreadable_configuration(tmp_path: Path) -> None:
         ('log_level = "loud"', ("log_level is 'loud'", "debug, info, warning or error")),
         ('engine = "paper"', ("engine is 'paper'", "rocksdb, memory")),
         ('stop_timeout_s = "soon"', ("stop_timeout_s", "settings.toml")),
-        ('[raft]\nelection_timeout_s = "x"', ("raft",)),
+        ("[raft]\nelection = 5", ("raft.election", "did you mean 'election_ns'")),
+        ('[raft]\nelection_ns = "1ms"', ("raft", "election_ns", "must be at least 2 times heartbeat_ns")),
+        ('[raft]\npre_vote = "perhaps"', ("raft", "pre_vote")),
     ],
 )
-def test_a_setting_that_cannot_be(tmp_path: Path, text: str, errors: tuple[str, ...]) -> None:
+def test_a_setting_that_cannot_be(
+    tmp_path: Path, text: str, errors: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text + "\n")
-    with one(tmp_path, config=file) as node:
-        refused(node, 2, *errors)
+    refused_at_once(capsys, ["--config", str(file), "--data", str(tmp_path / "none")], errors)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
@@ -210,10 +227,12 @@ def test_a_setting_that_cannot_be(tmp_path: Path, text: str, errors: tuple[str, 
         ({"keyspaces": "a:b"}, ("keyspace name 'a:b'",)),
     ],
 )
-def test_a_flag_that_cannot_be(tmp_path: Path, flags: dict[str, Any], errors: tuple[str, ...]) -> None:
-    with one(tmp_path) as node:
-        node.flags.update(flags)
-        refused(node, 2, *errors)
+def test_a_flag_that_cannot_be(
+    tmp_path: Path, flags: dict[str, Any], errors: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    refused_at_once(capsys, ["--data", str(tmp_path / "none"), *words], errors)
+    assert not (tmp_path / "none").exists()
 
 
 # -- the disk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
@@ -119,7 +120,7 @@ class ClientPort:
             self._server = await self.shell.loop.create_server(self._accept, host, port, backlog=BACKLOG)
         except OSError as error:
             raise AddressError(
-                f"the Redis port {host}:{port} cannot be listened on: {error.strerror or error}",
+                f"the Redis port {host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}",
                 "stop what uses it, or choose another with --redis",
             ) from error
         return int(self._server.sockets[0].getsockname()[1])

@@ -8,6 +8,7 @@ the protocols are made for loss, and a queue would only deliver stale messages l
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise AddressError(
-            f"the admin port {host}:{port} cannot be listened on: {error.strerror or error}",
+            f"the admin port {host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}",
             "stop what uses it, or choose another with --admin",
         ) from error
     return listener
@@ -250,7 +251,7 @@ class PeerPort:
             self._server = await self.shell.loop.create_server(lambda: Inbound(self), host, port)
         except OSError as error:
             raise AddressError(
-                f"the peer port {host}:{port} cannot be listened on: {error.strerror or error}",
+                f"the peer port {host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}",
                 "stop what uses it, or choose another with --peer",
             ) from error
         return int(self._server.sockets[0].getsockname()[1])

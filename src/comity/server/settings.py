@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from comity.node import Bounds, ConfigError, HostConfig, KeyspaceConfig
+from comity.protocols.raft import RaftOptions
 from comity.replica import Member
 from comity.server.errors import SettingsError
 from comity.server.links import split_address
@@ -114,7 +115,8 @@ def load(
     for name in values:
         if name not in Settings.__struct_fields__:
             raise SettingsError(f"{sources[name]} names {name!r}, which is no setting{_nearest(name)}")
-    values["bounds"] = _units(values.get("bounds", {}), Bounds.__struct_fields__, sources.get("bounds", ""))
+    for table, options in (("bounds", Bounds), ("raft", RaftOptions)):
+        values[table] = _table(table, values.get(table, {}), options, sources.get(table, ""))
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -156,18 +158,22 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _units(table: object, known: tuple[str, ...], source: str) -> dict[str, int]:
+def _table(table: str, values: object, options: type[msgspec.Struct], source: str) -> dict[str, Any]:
     """Numbers with units: "250ms" for a name that ends in _ns, "64mb" for one that ends in _bytes."""
-    if not isinstance(table, dict):
-        raise SettingsError(f"bounds from {source} must be a table")
-    result = {}
-    for name, value in table.items():
+    if not isinstance(values, dict):
+        raise SettingsError(f"{table} from {source} must be a table")
+    known = {field.name: field.type for field in msgspec.structs.fields(options)}
+    result: dict[str, Any] = {}
+    for name, value in values.items():
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SettingsError(f"{source} names bounds.{name}, which is no setting{hint}")
-        result[name] = _number(name, value)
-    return result
+            raise SettingsError(f"{source} names {table}.{name}, which is no setting{hint}")
+        result[name] = _number(f"{table}.{name}", value) if known[name] is int else value
+    try:
+        return msgspec.structs.asdict(msgspec.convert(result, options, strict=False)) if result else {}
+    except (ValueError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{table} from {source} cannot be used: {error}") from error
 
 
 def _number(name: str, value: object) -> int:
@@ -181,7 +187,7 @@ def _number(name: str, value: object) -> int:
     except ValueError:
         example = {"_ns": " or, say, 250ms", "_bytes": " or, say, 64mb"}
         hint = next((text for ending, text in example.items() if name.endswith(ending)), "")
-        raise SettingsError(f"bounds.{name} is {value!r}; it must be a whole number{hint}") from None
+        raise SettingsError(f"{name} is {value!r}; it must be a whole number{hint}") from None
 
 
 def _validate(settings: Settings, sources: Mapping[str, str]) -> None:
