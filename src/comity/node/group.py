@@ -365,9 +365,10 @@ class Group:
 
     def apply(self, now_ns: int) -> bool:
         """Apply what is committed, up to a bound a turn; True when some is left."""
-        if self.installing:
+        if self.installing or not (self.committed or self.reads_at):
             return False
         machine = self.machine
+        self.host.jobs.applied()
         size = 0
         node, incarnation = self.host.config.node, self.host.incarnation
         while self.committed and size < APPLY_BYTES_PER_TURN:

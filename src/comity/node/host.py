@@ -369,7 +369,8 @@ class Host:
         dispatcher = self.dispatcher
         again: dict[int, Group] = {}
         for _ in range(PASSES_PER_TURN):
-            dispatcher.resume()
+            if dispatcher.resumable:
+                dispatcher.resume()
             dirty, self._dirty = self._dirty, {}
             if not dirty:
                 break

@@ -33,7 +33,8 @@ class StateJobs:
         self._running: tuple[int, Callable[[], None]] | None = None
         self._started: list[Job] = []
         self._flushing = False
-        self._last_flush_ns = 0
+        self._due_ns = NEVER
+        self._applied = False
         self._journal_at_sync = 0
         self._finishing = False
         self._finished = False
@@ -66,32 +67,36 @@ class StateJobs:
 
     # -- flush, sync, compact
 
+    def applied(self) -> None:
+        """Something was applied: there may be something to flush, at the latest an interval from now."""
+        self._applied = True
+        if self._due_ns == NEVER:
+            self._due_ns = self.host.now_ns + self.bounds.flush_interval_ns
+
     def consider(self) -> None:
         """Start a flush or a sync when one is due."""
-        if self._flushing:
-            return
         host, bounds = self.host, self.bounds
-        dirty = sum(group.machine.dirty_bytes() for group in host.groups.values())
-        logged = host.journal.bytes_written - self._journal_at_sync
-        # What was logged since is applied again after a crash: some 100,000 commands a second of start-up.
-        sync = logged >= bounds.log_bytes // 8
-        if sync or dirty >= bounds.flush_bytes:
+        late = host.now_ns >= self._due_ns
+        if self._flushing or not (self._applied or late):
+            return
+        self._applied = False
+        dirty = 0
+        for group in host.groups.values():
+            dirty += group.machine.dirty_bytes()
+        sync = host.journal.bytes_written - self._journal_at_sync >= bounds.log_bytes // 2
+        if sync or dirty >= bounds.flush_bytes or (late and dirty):
             self._flush(sync)
-        elif dirty and host.now_ns - self._last_flush_ns >= bounds.flush_interval_ns:
-            self._flush(sync=False)
+        elif late:
+            self._due_ns = NEVER
 
     def deadline_ns(self) -> int:
         """When `consider` wants to be called at the latest."""
-        if self._flushing or self._last_flush_ns == 0:
-            return NEVER if self._flushing else self.host.now_ns + self.bounds.flush_interval_ns
-        if any(group.machine.dirty_bytes() for group in self.host.groups.values()):
-            return max(self._last_flush_ns + self.bounds.flush_interval_ns, self.host.now_ns + 1)
-        return NEVER
+        return NEVER if self._flushing else self._due_ns
 
     def _flush(self, sync: bool) -> None:
         host = self.host
         self._flushing = True
-        self._last_flush_ns = host.now_ns
+        self._due_ns = NEVER
         flushes = []
         for group in host.groups.values():
             if group.installing:
@@ -109,6 +114,7 @@ class StateJobs:
 
         def then() -> None:
             self._flushing = False
+            self.applied()  # meanwhile more may have been
             for group, job in flushes:
                 group.machine.end_flush(job)
             if sync:

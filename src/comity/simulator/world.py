@@ -8,6 +8,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+HASH_BYTES = 16 << 10
 _EVENT = struct.Struct("<QQ")
 
 
@@ -19,7 +20,7 @@ class World:
     (frames, client bytes, journal bytes).
     """
 
-    __slots__ = ("_hash", "_queue", "_sequence", "events", "now_ns")
+    __slots__ = ("_hash", "_queue", "_sequence", "_unhashed", "events", "now_ns")
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -27,6 +28,7 @@ class World:
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0
         self._hash = blake2b(digest_size=16)
+        self._unhashed = bytearray()
 
     def at(self, time_ns: int, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action(*arguments)` at that time, or now if it has passed."""
@@ -42,20 +44,25 @@ class World:
         """Run every event up to that time, then let the clock stand there."""
         queue = self._queue
         pop = heapq.heappop
-        update = self._hash.update
+        trace = self._unhashed
         pack = _EVENT.pack
         while queue and queue[0][0] <= time_ns:
             when, sequence, action, arguments = pop(queue)
             self.now_ns = when
             self.events += 1
-            update(pack(when, sequence))
+            trace += pack(when, sequence)
+            if len(trace) > HASH_BYTES:
+                self._hash.update(trace)
+                trace.clear()
             action(*arguments)
         self.now_ns = max(self.now_ns, time_ns)
 
     def trace(self, data: bytes | memoryview) -> None:
         """Add content to the trace hash."""
-        self._hash.update(data)
+        self._unhashed += data
 
     def trace_hash(self) -> str:
         """The hash so far, 32 hexadecimal digits."""
+        self._hash.update(self._unhashed)
+        self._unhashed.clear()
         return self._hash.hexdigest()
