@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from comity.formats import resp
 from comity.node import here
 from comity.node.connection import IDLE, LINEARIZABLE, LOG, READ, Connection, Run
-from comity.node.group import Group, ReadRun
+from comity.node.group import READ_BYTES_PER_TURN, Group, ReadRun
 from comity.node.routes import ROUTE_HERE, ROUTE_LOG, Route, Routes
 from comity.node.transactions import Transactions
 from comity.node.turn import Turn
@@ -47,6 +47,7 @@ class Dispatcher:
         self.transactions = Transactions(self)
         self.disk_error = ""
         self.resumable: dict[int, Connection] = {}
+        self._later: dict[int, Connection] = {}
         self._touched: list[Connection] = []
         self._closing: list[int] = []
         self._pause: list[int] = []
@@ -76,6 +77,7 @@ class Dispatcher:
             connection.queue.clear()
             connection.forget_transaction()
             self.resumable.pop(number, None)
+            self._later.pop(number, None)
 
     def close(self, connection: Connection) -> None:
         """Close after what was answered so far; commands still queued are dropped unread."""
@@ -222,6 +224,8 @@ class Dispatcher:
                     return
             else:
                 self._read_locally(connection, group)
+                if connection.number in self._later:
+                    return
             host.dirty(group)
 
     def _log(self, connection: Connection, group: Group, route: Route) -> None:
@@ -284,10 +288,24 @@ class Dispatcher:
         """Reads of a weaker level: this replica's state is at or after all this session has seen."""
         commands = self._take_reads(connection, group)
         self.host.metrics.local_reads += len(commands)
-        replies = group.machine.read(commands, connection.protocol)
+        replies = group.machine.read(commands, connection.protocol, max_bytes=READ_BYTES_PER_TURN)
         connection.output.extend(replies)
+        if len(replies) < len(commands):
+            connection.outstanding += len(commands) - len(replies)
+            self.hand_back(connection, commands[len(replies) :])
         self._count_errors(replies)
         self._touch(connection)
+
+    def hand_back(self, connection: Connection, commands: list[list[bytes]]) -> None:
+        """Reads that were taken from a connection's queue and not carried out: they wait for a later turn."""
+        if not commands:
+            return
+        connection.outstanding -= len(commands)
+        if not connection.outstanding:
+            connection.mode = IDLE
+        if not connection.closed and not connection.closing:
+            connection.queue.extendleft(reversed(commands))
+            self._later[connection.number] = connection
 
     def _take_reads(self, connection: Connection, group: Group) -> list[list[bytes]]:
         queue = connection.queue
@@ -431,6 +449,10 @@ class Dispatcher:
             if connection.closing and not connection.outstanding:
                 turn.close.append(connection.number)
         self._touched.clear()
+        if self._later:
+            # By the next turn it is known whether the client takes what it got in this one.
+            self.resumable.update(self._later)
+            self._later.clear()
         if self._pause or self._unpause:
             turn.pause, self._pause = self._pause, []
             turn.resume, self._unpause = self._unpause, []

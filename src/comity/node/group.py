@@ -36,8 +36,11 @@ from comity.store.machine import StateMachine
 if TYPE_CHECKING:
     from comity.node.host import Host
 
-READ_REQUESTS_IN_FLIGHT = 2
+READ_REQUESTS_IN_FLIGHT = 1
 READ_AGAIN_NS = 1000 * MILLISECOND_NS
+READ_BYTES_PER_TURN = 8 << 20
+"""Answers to reads made at one go: a client that asks for much and takes nothing holds little more."""
+
 APPLY_BYTES_PER_TURN = 4 << 20
 
 
@@ -352,7 +355,10 @@ class Group:
             if not chosen:
                 continue
             commands = [command for run in chosen for command in run.commands]
-            replies = machine.read(commands, protocol)
+            replies = machine.read(commands, protocol, max_bytes=READ_BYTES_PER_TURN)
+            if len(replies) < len(commands):
+                self._read_partly(chosen, replies)
+                continue
             self.host.deliver(
                 [Run(run.connection, len(run.commands), run.arrived_ns, run.route) for run in chosen],
                 replies,
@@ -360,6 +366,16 @@ class Group:
         for run in runs:
             if run.finish is not None:
                 run.finish()
+
+    def _read_partly(self, runs: list[ReadRun], replies: list[bytes]) -> None:
+        """Deliver what was read; what was not is asked again, once its client has taken its answers."""
+        position = 0
+        for run in runs:
+            read = replies[position : position + len(run.commands)]
+            position += len(read)
+            self.host.dispatcher.hand_back(run.connection, run.commands[len(read) :])
+            if read:
+                self.host.deliver([Run(run.connection, len(read), run.arrived_ns, run.route)], read)
 
     # -- apply
 

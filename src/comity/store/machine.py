@@ -6,6 +6,7 @@ time. Caches, flushes, restarts and snapshots change where the state lies and ne
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
@@ -271,9 +272,16 @@ class StateMachine:
         row = self._origins.rows.get(origin)
         return 0 if row is None or row.incarnation != incarnation else row.last
 
-    def read(self, commands: Sequence[list[bytes]], protocol: int, draw: int | None = None) -> list[bytes]:
+    def read(
+        self,
+        commands: Sequence[list[bytes]],
+        protocol: int,
+        draw: int | None = None,
+        max_bytes: int | None = None,
+    ) -> list[bytes]:
         """Carry out readonly commands at the state as applied; the time is `stamp_ms`.
 
+        max_bytes: stop after the answer with which all are that long; fewer answers than commands then.
         draw: decides random choices, together with the applied index; by default each call has another.
         """
         context = self._context
@@ -289,15 +297,20 @@ class StateMachine:
         answers: list[bytes] = []
         append = answers.append
         entry_of = _IN_READ.get
+        left = max_bytes if max_bytes is not None else sys.maxsize
         for args in commands:
             entry = entry_of(args[0]) if args else None
             if entry is None or not entry[1] <= len(args) <= entry[2]:
-                append(self._read_slowly(context, args))
-                continue
-            try:
-                append(entry[0](context, args))
-            except CommandError as error:
-                append(replies.error(error.text))
+                answer = self._read_slowly(context, args)
+            else:
+                try:
+                    answer = entry[0](context, args)
+                except CommandError as error:
+                    answer = replies.error(error.text)
+            append(answer)
+            left -= len(answer)
+            if left <= 0:
+                break
         self._misses += context.misses
         return answers
 
