@@ -26,6 +26,7 @@ from comity.console.chaos.processes import ProcessFailed
 from comity.console.chaos.trial import Trial
 
 CANNOT_RUN = 2
+SHOWN_PROBLEMS = 10
 CALM_S = 3.0
 """Clients go on this long after the last fault is healed: the cluster must serve again."""
 
@@ -262,8 +263,12 @@ class _Run:
         say("history", str(self.history_file))
         if self.cluster.keep:
             say("data and logs kept", str(self.cluster.directory))
-        for problem in judgement.problems:
+        for problem in judgement.problems[:SHOWN_PROBLEMS]:
             console.print(f"\n[red]✗[/red] {_escaped(problem)}")
+        if len(judgement.problems) > SHOWN_PROBLEMS:
+            console.print(
+                f"\n... and {len(judgement.problems) - SHOWN_PROBLEMS:,} more; --json shows them all"
+            )
         if judgement.status is Status.UNKNOWN:
             console.print(f"\nunknown: {_escaped(report.explanation)}")
         words = {
