@@ -1,0 +1,86 @@
+"""Segment files: what does not fit is taken back; what failed otherwise is never trusted again."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from comity.node.turn import JournalWrite
+from comity.server.segments import DiskFailedError, DiskFullError, SegmentFiles
+
+
+def order(data: bytes, segment: str = "1.wal", removes: tuple[str, ...] = ()) -> JournalWrite:
+    return JournalWrite(sequence, segment, data, creates=False, removes=removes)
+
+
+class SmallDisk:
+    """Stands in for os.pwrite: a disk with room for some bytes more."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.real = os.pwrite
+
+    def __call__(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self.real(fd, bytes(data[: self.room]), offset)
+        self.room -= written
+        return written
+
+
+def test_appends_follow_one_another_across_segments_and_restarts(tmp_path: Path) -> None:
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(b"one"))
+    files.append(order(b"two"))
+    files.append(order(b"three", "2.wal"))
+    files.close()
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(b"four", "2.wal", removes=("1.wal", "0.wal")))
+    files.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"2.wal": b"threefour"}
+
+
+def test_a_write_that_does_not_fit_leaves_nothing_and_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(b"kept"))
+    disk = SmallDisk(5)
+    monkeypatch.setattr(os, "pwrite", disk)
+    for _ in range(2):
+        disk.room = 5
+        with pytest.raises(DiskFullError, match=r"1\.wal failed: No space left"):
+            files.append(order(b"0123456789"))
+        assert (tmp_path / "1.wal").read_bytes() == b"kept"
+    disk.room = 100
+    files.append(order(b"0123456789"))
+    assert (tmp_path / "1.wal").read_bytes() == b"kept0123456789"
+    files.close()
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
+def test_any_other_failure_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    files = SegmentFiles(str(tmp_path))
+    monkeypatch.setattr(os, call, broken)
+    with pytest.raises(DiskFailedError, match="Input/output error"):
+        files.append(order(b"x"))
+    files.close()
+
+
+def test_a_take_back_that_fails_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(b"kept"))
+    monkeypatch.setattr(os, "pwrite", SmallDisk(2))
+    monkeypatch.setattr(os, "ftruncate", broken)
+    with pytest.raises(DiskFailedError, match="truncate"):
+        files.append(order(b"0123456789"))
+    files.close()
