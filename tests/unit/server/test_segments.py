@@ -13,7 +13,7 @@ from comity.server.segments import DiskFailedError, DiskFullError, SegmentFiles
 
 
 def order(data: bytes, segment: str = "1.wal", removes: tuple[str, ...] = ()) -> JournalWrite:
-    return JournalWrite(sequence, segment, data, creates=False, removes=removes)
+    return JournalWrite(1, segment, data, creates=False, removes=removes)
 
 
 class SmallDisk:
