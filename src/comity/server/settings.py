@@ -117,6 +117,9 @@ def load(
             raise SettingsError(f"{sources[name]} names {name!r}, which is no setting{_nearest(name)}")
     for table, options in (("bounds", Bounds), ("raft", RaftOptions)):
         values[table] = _table(table, values.get(table, {}), options, sources.get(table, ""))
+    for name in ("cache_bytes", "block_cache_bytes"):
+        if name in values:
+            values[name] = _number(name, values[name])
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
