@@ -25,6 +25,11 @@ REDIS_VERSION = b"7.0.0"
 """The version of Redis whose replies are given; clients choose their features by it."""
 
 
+SEQUENCE_DIGITS = 19
+PATTERN_BYTES = 1 << 10
+"""CONFIG GET takes no longer pattern: compiled ones are kept, and settings have short names."""
+
+
 def unknown_command(args: list[bytes]) -> bytes:
     """Redis's own words, arguments cut as Redis cuts them."""
     shown = ""
@@ -48,7 +53,8 @@ def check_once(routes: Routes, args: list[bytes]) -> bytes | None:
     client, sequence = args[2], args[3]
     if not 1 <= len(client) <= 128:
         return resp.error("ERR client id must be 1 to 128 bytes")
-    if not sequence.isdigit() or not 1 <= int(sequence) < 1 << 63:
+    # int() refuses thousands of digits in its own way.
+    if len(sequence) > SEQUENCE_DIGITS or not sequence.isdigit() or not 1 <= int(sequence) < 1 << 63:
         return resp.error("ERR sequence is not an integer or out of range")
     route = routes.find(args[4])
     inner = args[4:]
@@ -207,6 +213,8 @@ def _config(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
         settings = _settings(dispatcher)
         chosen: dict[str, str] = {}
         for pattern in args[2:]:
+            if len(pattern) > PATTERN_BYTES:
+                continue
             lowered = pattern.decode("latin-1").lower()
             chosen.update((name, value) for name, value in settings.items() if fnmatchcase(name, lowered))
         pairs = [(resp.bulk(name.encode()), resp.bulk(value.encode())) for name, value in chosen.items()]

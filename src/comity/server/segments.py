@@ -45,7 +45,6 @@ class SegmentFiles:
         self._fd = -1
         self._length = 0
         self._size = 0
-        self._extending = False
         self._resizing = threading.Lock()
         """Held by whoever moves the end of the file, or changes which file it is."""
         self.sync_ns = 0
@@ -101,27 +100,26 @@ class SegmentFiles:
 
     @property
     def wants_room(self) -> bool:
-        """Whether `extend` should be called soon."""
-        return not self._extending and self._fd >= 0 and self._size - self._length < ROOM_BYTES // 2
+        """Whether `extend` should be called."""
+        return self._fd >= 0 and self._size - self._length < ROOM_BYTES // 2
 
     def extend(self) -> None:
-        """Make room behind what was appended. Failing is no harm: appending then makes its own."""
-        self._extending = True
-        try:
-            with self._resizing:
+        """Make room behind what was appended, where there is little. Failing is no harm: appending then
+        makes its own."""
+        with self._resizing:
+            if self.wants_room:
                 self._make_room()
-        finally:
-            self._extending = False
 
     def _make_room(self) -> None:
-        if self._fd < 0:
-            return
-        try:
-            written = os.pwrite(self._fd, bytes(ROOM_BYTES), self._size)
-            os.fdatasync(self._fd)
-        except OSError:
-            return
-        self._size += written
+        # The kernel reports a failed write-back once to each opening of a file. The log's own must not
+        # miss that of a frame because it was reported, and ignored, here.
+        with contextlib.suppress(OSError):
+            fd = os.open(os.path.join(self._directory, self._segment), os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                self._size += os.pwrite(fd, bytes(ROOM_BYTES), self._size)
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
 
     def _open(self, segment: str) -> None:
         self._finish()

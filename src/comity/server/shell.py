@@ -47,6 +47,8 @@ class Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._flushing = False
+        self._waking = False
+        self._making_room = False
         self._began_ns = time.monotonic_ns()
 
     # -- time
@@ -80,11 +82,10 @@ class Shell:
         if self.fatal is not None:
             return
         try:
-            turn = self.host.turn()
+            # A turn carried out by half would leave a write that never happens, and a node that waits for it.
+            self._carry_out(self.host.turn())
         except Exception as error:  # noqa: BLE001 - a broken invariant stops the node, whatever it is
             self.fail(f"{type(error).__name__}: {error}", error)
-            return
-        self._carry_out(turn)
 
     def _carry_out(self, turn: Turn) -> None:
         # Frames first: the followers' disks then work while ours does.
@@ -121,7 +122,9 @@ class Shell:
         """Wake at the deadline. A timer that fires too early is cheaper than one re-armed every turn."""
         now_ns = time.monotonic_ns()
         if deadline_ns <= now_ns:
-            self.loop.call_soon(self._wake)
+            if not self._waking:
+                self._waking = True
+                self.loop.call_soon(self._on_due)
             return
         if self._timer is not None:
             if self._timer_ns <= deadline_ns:
@@ -130,6 +133,10 @@ class Shell:
         self._timer_ns = deadline_ns
         delay_s = min((deadline_ns - now_ns) / 1e9, 3600.0)
         self._timer = self.loop.call_later(delay_s, self._on_timer)
+
+    def _on_due(self) -> None:
+        self._waking = False
+        self._wake()
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -171,9 +178,14 @@ class Shell:
             # A slow write counts at once, quick ones win slowly: a bad disk must not stall the loop often.
             self._sync_ns = max(took_ns, self._sync_ns - (self._sync_ns - took_ns) // 64)
             self.host.metrics.observe_sync(took_ns)
-            if self.files.wants_room:
-                self._engine.submit(self.files.extend, _ignored)
-            self.host.journal_written(order.sequence)
+            if self.files.wants_room and not self._making_room:
+                self._making_room = True
+                self._engine.submit(self.files.extend, self._made_room)
+            try:
+                self.host.journal_written(order.sequence)
+            except Exception as broken:  # noqa: BLE001
+                self.fail(f"{type(broken).__name__}: {broken}", broken)
+                return
             # Acknowledgements wait for this: no other event of this loop iteration is worth waiting for.
             self.flush()
         elif isinstance(error, DiskFullError):
@@ -184,6 +196,10 @@ class Shell:
             self.fail(str(error))
         else:
             self.fail(f"the journal failed: {error!r}", error)
+
+    def _made_room(self, error: BaseException | None) -> None:
+        # Room that could not be made is made when it is needed.
+        self._making_room = False
 
     def _run(self, job: Job) -> None:
         self._engine.submit(job.run, lambda error: self._ran(job, error))
@@ -223,10 +239,6 @@ class Shell:
         for worker in (self._journal, self._engine):
             worker.stop(1.0)
         self.files.close()
-
-
-def _ignored(error: BaseException | None) -> None:
-    """Room for the log that could not be made is made when it is needed."""
 
 
 def settle_memory() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from comity.node.turn import JournalWrite
-from comity.server.segments import DiskFailedError, DiskFullError, SegmentFiles
+from comity.server.segments import ROOM_BYTES, DiskFailedError, DiskFullError, SegmentFiles
 
 
 def order(data: bytes, segment: str = "1.wal", removes: tuple[str, ...] = ()) -> JournalWrite:
@@ -84,3 +84,57 @@ def test_a_take_back_that_fails_is_final(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(DiskFailedError, match="truncate"):
         files.append(order(b"0123456789"))
     files.close()
+
+
+class FailedWriteBack:
+    """Stands in for os.fdatasync: as Linux does, it reports a failure once to each opening of the file."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.reported: dict[int, int] = {}
+        self.real = os.fdatasync
+
+    def __call__(self, fd: int) -> None:
+        if self.reported.get(fd, 0) < self.failures:
+            self.reported[fd] = self.failures
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.real(fd)
+
+
+def test_a_failure_reported_while_room_is_made_is_not_lost_on_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FailedWriteBack()
+    monkeypatch.setattr(os, "fdatasync", disk)
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(bytes(ROOM_BYTES)))
+    assert files.wants_room
+    disk.failures = 1
+    files.extend()
+    with pytest.raises(DiskFailedError):
+        files.append(order(b"not durable"))
+
+
+def test_room_that_could_not_be_made_durable_does_not_stay_behind_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(bytes(ROOM_BYTES)))
+    room = tmp_path / "1.wal"
+    with monkeypatch.context() as failing:
+
+        def full(fd: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        failing.setattr(os, "fdatasync", full)
+        files.extend()
+    files.append(order(b"next", "2.wal"))
+    assert room.stat().st_size == ROOM_BYTES, "only the last segment may end in zeros"
+
+
+def test_room_is_made_once_however_often_it_was_asked_for(tmp_path: Path) -> None:
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(bytes(ROOM_BYTES)))
+    for _ in range(5):
+        files.extend()
+    assert (tmp_path / "1.wal").stat().st_size == 2 * ROOM_BYTES
