@@ -55,6 +55,24 @@ class Builder:
         self.runs: list[Run] = []
         self.size = 0
 
+    def remove_late(self, limit_ns: int) -> list[Run]:
+        """Take out the runs that arrived by then, with their commands; those runs."""
+        late: list[Run] = []
+        runs: list[Run] = []
+        commands: list[list[bytes]] = []
+        position = 0
+        for run in self.runs:
+            if run.arrived_ns <= limit_ns:
+                late.append(run)
+            else:
+                runs.append(run)
+                commands.extend(self.commands[position : position + run.count])
+            position += run.count
+        if late:
+            self.size = self.size * len(commands) // len(self.commands)
+            self.runs, self.commands = runs, commands
+        return late
+
 
 class Pending:
     """A batch that has a sequence and no answer yet.
@@ -191,6 +209,7 @@ class Group:
 
     def _leader_changed(self, leader: int, now_ns: int) -> None:
         self.leader = leader
+        self.tick_index = 0  # That entry may have been lost with the leader.
         self.reads_blocked_ns = 0
         self.resend_wait_ns = self.bounds.resend_ns
         self.resend_ns = NEVER
@@ -505,15 +524,22 @@ class Group:
         if self._oldest_ns() > limit:
             return
         abandoned = []
+        reduced = False
         for pending in self.pending.values():
-            runs = pending.builder.runs
-            late = [run for run in runs if run.arrived_ns <= limit and not run.done]
-            self.host.deliver_error(late, INDETERMINATE if pending.exposed else NO_QUORUM)
-            if runs[-1].done and all(run.done for run in runs):
+            builder = pending.builder
+            if pending.exposed or pending.sent:
+                late = [run for run in builder.runs if run.arrived_ns <= limit and not run.done]
+                self.host.deliver_error(late, INDETERMINATE)
+            else:
+                # What is reported as not done must not be done with the rest of the batch.
+                late = builder.remove_late(limit)
+                self.host.deliver_error(late, NO_QUORUM)
+                reduced |= bool(late)
+            if all(run.done for run in builder.runs):
                 abandoned.append(pending.sequence)
-        if abandoned:
-            for sequence in abandoned:
-                del self.pending[sequence]
+        for sequence in abandoned:
+            del self.pending[sequence]
+        if abandoned or reduced:
             self._renumber()
         self._expire_waiting(limit)
         self._expire_reads(limit)
@@ -529,20 +555,9 @@ class Group:
 
     def _expire_waiting(self, limit: int) -> None:
         for builder in (*self.sealed, *self.builders.values()):
-            kept_runs: list[Run] = []
-            kept_commands: list[list[bytes]] = []
-            position = 0
-            for run in builder.runs:
-                if run.arrived_ns <= limit:
-                    self.waiting -= run.count
-                    self.host.deliver_error([run], NO_QUORUM)
-                else:
-                    kept_runs.append(run)
-                    kept_commands.extend(builder.commands[position : position + run.count])
-                position += run.count
-            builder.runs, builder.commands = kept_runs, kept_commands
-            if not kept_commands:
-                builder.size = 0
+            late = builder.remove_late(limit)
+            self.waiting -= sum(run.count for run in late)
+            self.host.deliver_error(late, NO_QUORUM)
         self.sealed = deque(builder for builder in self.sealed if builder.commands)
 
     def _expire_reads(self, limit: int) -> None:

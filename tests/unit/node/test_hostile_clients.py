@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from small_cluster import Cluster
+from tests.unit.node.small_cluster import Cluster
 
 LARGE_NUMBER = b"9" * 5000
 """More digits than int() takes."""
