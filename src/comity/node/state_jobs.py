@@ -83,7 +83,8 @@ class StateJobs:
         dirty = 0
         for group in host.groups.values():
             dirty += group.machine.dirty_bytes()
-        sync = host.journal.bytes_written - self._journal_at_sync >= bounds.log_bytes // 2
+        # What was logged since is applied again after a crash, some 100,000 commands a second.
+        sync = host.journal.bytes_written - self._journal_at_sync >= bounds.log_bytes // 8
         if sync or dirty >= bounds.flush_bytes or (late and dirty):
             self._flush(sync)
         elif late:
