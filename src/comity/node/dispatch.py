@@ -32,6 +32,9 @@ STOPPING = b"-TRYAGAIN this node is stopping: nothing was done; use another one\
 
 NO_MEMBER = b"-CLUSTERDOWN this node is not a member of the cluster: nothing was done; use another one\r\n"
 
+QUEUE_BYTES = 1 << 20
+"""So much of a connection may wait behind its unanswered commands before no more is read of it."""
+
 PARTIAL_BYTES_FREE = 1 << 20
 """Half-received requests up to this size do not count against the bound on waiting bytes."""
 
@@ -92,16 +95,26 @@ class Dispatcher:
         if connection is None or connection.closing:
             return
         parser = connection.parser
+        partial = parser.pending_bytes
         commands = parser.feed(data)
         connection.last_ns = self.host.now_ns
         if commands:
+            if not connection.queue:
+                connection.queue_bytes = 0
             connection.queue.extend(commands)
-            connection.queue_bytes += len(data)
+            connection.queue_bytes += partial + len(data) - parser.pending_bytes
             self._dispatch(connection)
         if parser.error is not None or parser.pending_bytes > PARTIAL_BYTES_FREE:
             self._awkward(connection)
-        if len(connection.queue) + connection.outstanding > self.bounds.connection_commands:
+        if not self._takes_more(connection):
             self._hold(connection)
+
+    def _takes_more(self, connection: Connection) -> bool:
+        """Whether so little of a connection waits that more of it should be read."""
+        queue = connection.queue
+        return len(queue) + connection.outstanding <= self.bounds.connection_commands and (
+            not queue or connection.queue_bytes <= QUEUE_BYTES
+        )
 
     def _awkward(self, connection: Connection) -> None:
         """A malformed request, or half a request so large that the total must be looked at."""
@@ -158,6 +171,7 @@ class Dispatcher:
                     and connection.writable
                     and len(connection.queue) + connection.outstanding
                     < self.bounds.connection_commands // 2 + 1
+                    and self._takes_more(connection)
                 ):
                     connection.paused = False
                     self._unpause.append(connection.number)
@@ -233,11 +247,17 @@ class Dispatcher:
         queue = connection.queue
         find = self.routes.find
         builder = group.builder(connection.protocol)
+        room = self.bounds.batch_bytes - builder.size
+        large = connection.queue_bytes > room
+        if large and builder.commands and sum(map(len, queue[0])) > room:
+            group.seal(builder)
+            builder = group.builder(connection.protocol)
+            room = self.bounds.batch_bytes
         commands = builder.commands
         before = len(commands)
         only = self._only
         total = len(queue)
-        taken = 0
+        taken = size = 0
         first = route
         while queue:
             args = queue[0]
@@ -252,6 +272,11 @@ class Dispatcher:
                 break
             if only is None and taken and self.group_of(following, args) is not group:
                 break
+            if large:
+                size += sum(map(len, args))
+                if taken and size > room:
+                    size -= sum(map(len, args))
+                    break
             following.calls += 1
             commands.append(args)
             queue.popleft()
@@ -260,8 +285,8 @@ class Dispatcher:
         connection.mode = LOG
         connection.group = group.number
         connection.outstanding += count
-        share = connection.queue_bytes * count // total
-        connection.queue_bytes -= share
+        share = size if large else connection.queue_bytes * count // total
+        connection.queue_bytes -= min(share, connection.queue_bytes)
         builder.size += share
         group.added(builder, Run(connection, count, self.host.now_ns, first))
 

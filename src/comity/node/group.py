@@ -256,19 +256,40 @@ class Group:
         )
 
     def _propose(self, now_ns: int) -> None:
-        batches = [batch for _, batch in self.forwarded]
-        origins = [peer for peer, _ in self.forwarded]
-        self.forwarded.clear()
+        batches: list[bytes] = []
+        origins: list[int] = []
+        own: list[Pending] = []
+        room = self.bounds.frame_bytes
+        forwarded, self.forwarded = self.forwarded, []
         self.forwarded_size = 0
-        own = [pending for pending in self.pending.values() if not pending.sent]
-        for pending in own:
+        for peer, batch in forwarded:
+            if batches and len(batch) > room:
+                self._propose_batches(batches, own, origins, now_ns)
+                batches, origins, room = [], [], self.bounds.frame_bytes
+            batches.append(batch)
+            origins.append(peer)
+            room -= len(batch)
+        for pending in self.pending.values():
+            if pending.sent:
+                continue
+            if batches and len(pending.payload) > room:
+                self._propose_batches(batches, own, origins, now_ns)
+                batches, origins, own, room = [], [], [], self.bounds.frame_bytes
             pending.sent = True
+            own.append(pending)
             batches.append(pending.payload)
+            room -= len(pending.payload)
         tick = False
         if not batches:
             tick = self.expiry_due() and not self.committed and self.tick_index <= self.machine.applied
             if not tick:
                 return
+        self._propose_batches(batches, own, origins, now_ns)
+
+    def _propose_batches(
+        self, batches: list[bytes], own: list[Pending], origins: list[int], now_ns: int
+    ) -> None:
+        """One entry for the log."""
         stamp = self.stamp_ms = max(self.stamp_ms, self.machine.stamp_ms, self.host.wall_ms)
         request = self.host.request()
         self.proposals[request] = (own, origins)
@@ -283,13 +304,12 @@ class Group:
         if all(pending.sent for pending in self.pending.values()):
             return
         # All of them, in order: one lost before another would leave a gap.
-        batches = []
         for pending in self.pending.values():
             pending.sent = pending.exposed = True
-            batches.append(pending.payload)
-        self.host.metrics.forwarded_batches += len(batches)
+            forward = messages.encode(messages.Forward([pending.payload]))
+            self.host.send(leader, self.number, messages.KIND_FORWARD, forward)
+        self.host.metrics.forwarded_batches += len(self.pending)
         self.resend_ns = now_ns + self.resend_wait_ns
-        self.host.send(leader, self.number, messages.KIND_FORWARD, messages.encode(messages.Forward(batches)))
 
     def _ask_to_read(self, now_ns: int) -> None:
         runs, self.reads = self.reads, []
@@ -312,7 +332,7 @@ class Group:
             self.host.send(peer, self.number, messages.KIND_DECLINE, decline)
             return
         size = sum(map(len, forward.batches))
-        if self.forwarded_size + size > self.bounds.forwarded_bytes:
+        if self.forwarded and self.forwarded_size + size > self.bounds.forwarded_bytes:
             return  # the origin sends it again, later
         self.forwarded_size += size
         self.forwarded.extend((peer, batch) for batch in forward.batches)

@@ -246,7 +246,8 @@ class Host:
         A node that was away while the membership changed may not know who leads now; it could
         hear the leader and never answer.
         """
-        if peer != self.config.node and len(self._introduced) < INTRODUCED_PEERS and address:
+        known = peer in self._introduced or len(self._introduced) < INTRODUCED_PEERS
+        if peer != self.config.node and known and address:
             self._introduced[peer] = address
             self.members_changed()
 
@@ -277,6 +278,7 @@ class Host:
                     continue
                 elif kind == messages.KIND_DECLINE:
                     group.on_decline(peer, body)
+                    self._dirty[number] = group
                     continue
                 else:
                     metrics.peer_messages_refused += 1

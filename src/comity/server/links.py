@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from comity.formats.errors import FrameError
-from comity.formats.frames import FrameParser, Hello, decode_hello, encode_frame, encode_hello
+from comity.formats.frames import (
+    MAX_FRAME_BYTES,
+    FrameParser,
+    Hello,
+    decode_hello,
+    encode_frame,
+    encode_hello,
+)
 from comity.node import Envelope
 from comity.server.errors import AddressError
 
@@ -96,6 +103,7 @@ class Link:
         self.dropped = 0
         self.ended = False
         self._retry_s = FIRST_RETRY_S
+        self._opened_s = 0.0
         self._task = port.shell.loop.create_task(self._dial())
 
     async def _dial(self) -> None:
@@ -107,7 +115,8 @@ class Link:
                 await asyncio.wait_for(
                     loop.create_connection(lambda: Outbound(self), host, port), DIAL_TIMEOUT_S
                 )
-                return
+                if self.current is not None:
+                    return
             except ConnectionRefusedError:
                 refused = True
             except (OSError, TimeoutError, ValueError) as error:
@@ -118,16 +127,24 @@ class Link:
 
     def opened(self, outbound: Outbound) -> None:
         """The connection stands."""
+        if self.ended or self.current is not None:
+            # Dialled, though the dialling was given up: one link is enough.
+            assert outbound.transport is not None
+            outbound.transport.close()
+            return
         self.current = outbound
-        self._retry_s = FIRST_RETRY_S
+        self._opened_s = self.port.shell.loop.time()
         self.port.up(self.peer)
 
     def closed(self, outbound: Outbound) -> None:
         """The connection is gone: dial again, which tells whether the process is gone too."""
-        if self.current is outbound:
-            self.current = None
-            self.port.down(self.peer, refused=False)
-        if not self.ended:
+        if self.current is not outbound:
+            return
+        self.current = None
+        if self.port.shell.loop.time() - self._opened_s >= LAST_RETRY_S:
+            self._retry_s = FIRST_RETRY_S
+        self.port.down(self.peer, refused=False)
+        if not self.ended and self._task.done():
             self._task = self.port.shell.loop.create_task(self._again())
 
     async def _again(self) -> None:
@@ -161,7 +178,9 @@ class Inbound(asyncio.Protocol):
 
     def __init__(self, port: PeerPort) -> None:
         self.port = port
-        self.parser = FrameParser()
+        bounds = port.shell.host.config.bounds
+        # The largest request travels in one message.
+        self.parser = FrameParser(max(MAX_FRAME_BYTES, bounds.request_bytes + bounds.frame_bytes))
         self.peer = 0
         self.transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.unit.node.small_cluster import MILLISECOND_NS, Cluster
+
 from comity.node import Bounds
 from comity.replica import TransferLeadership
-from tests.unit.node.small_cluster import MILLISECOND_NS, Cluster
 
 NOTHING_DONE = b"-CLUSTERDOWN no quorum: nothing was done"
 
