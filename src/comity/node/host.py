@@ -184,13 +184,17 @@ class Host:
             return
         self.stopping = True
         self._stop_deadline_ns = self.now_ns + STOP_GRACE_NS
+        self._hand_over()
+        self.note("host stopping")
+
+    def _hand_over(self) -> None:
+        """Give leadership to whoever can take it."""
         for group in self.groups.values():
-            if group.core.leader == self.config.node:
+            if group.core.leader == self.config.node and len(group.core.members.voters) > 1:
                 request = self.request()
                 group.administering[request] = _ignore
                 group.core.administer(self.now_ns, request, TransferLeadership())
                 self._dirty[group.number] = group
-        self.note("host stopping")
 
     def _continue_stop(self) -> None:
         """Stop once leadership is elsewhere (or time is up) and the state is durable."""
@@ -341,6 +345,8 @@ class Host:
         self.metrics.journal_failures += 1
         self.dispatcher.disk_error = reason
         self.note("journal write failed", sequence=sequence, reason=reason)
+        # The others' disks would let this node lead on, and what it cannot write pile up here.
+        self._hand_over()
 
     def job_done(self, number: int, error: str | None = None) -> None:
         """A background job finished."""
@@ -403,7 +409,9 @@ class Host:
         return turn
 
     def _next_deadline(self) -> int:
-        deadline = min(self.jobs.deadline_ns(), self._stop_deadline_ns if self.stopping else NEVER)
+        deadline = self.jobs.deadline_ns()
+        if self.stopping and self.now_ns < self._stop_deadline_ns:
+            deadline = min(deadline, self._stop_deadline_ns)  # Once it has passed, only jobs are waited for.
         return min(deadline, self._deadlines[0][0]) if self._deadlines else deadline
 
     def _carry_out(self, group: Group, now: int) -> None:

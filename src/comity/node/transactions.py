@@ -133,6 +133,13 @@ class Transactions:
             limit = dispatcher.bounds.watched_keys
             dispatcher.answer(connection, resp.error(f"ERR too many watched keys: at most {limit}"))
             return
+        size = sum(map(len, keys)) + sum(len(key) for _, key in connection.watches)
+        if size > dispatcher.bounds.transaction_bytes:
+            limit = dispatcher.bounds.transaction_bytes
+            dispatcher.answer(
+                connection, resp.error(f"ERR watched keys are too large: at most {limit} bytes")
+            )
+            return
         route = dispatcher.routes.by_name[b"WATCH"]
         run = ReadRun(connection, [args], dispatcher.host.now_ns, route)
 

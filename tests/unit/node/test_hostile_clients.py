@@ -88,3 +88,12 @@ def test_answered_commands_do_not_count_as_waiting() -> None:
     host = cluster.hosts[1]
     host.data(connection, encode(("ECHO", b"y")) + encode(("SET", "key", "value")))
     assert host.default.waiting_bytes() < 1000
+
+
+def test_watched_keys_are_bounded_by_their_bytes_too() -> None:
+    cluster = Cluster(1, bounds=Bounds(transaction_bytes=1000))
+    cluster.elect()
+    connection = cluster.connect(1)
+    cluster.send(1, connection, ("WATCH", b"a" * 600), ("WATCH", b"b" * 600))
+    replies = cluster.received(1, connection)
+    assert replies == b"+OK\r\n-ERR watched keys are too large: at most 1000 bytes\r\n"
