@@ -77,7 +77,7 @@ def decode_hello(messages: Sequence[Message]) -> Hello:
                 f"the peer speaks version {version}, this node {PROTOCOL_VERSION}; upgrade the older"
             )
         return _hello(messages[0][2])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"the peer's hello cannot be read: {error}") from error
 
 

@@ -100,4 +100,7 @@ def encode_members(members: Members) -> bytes:
 
 def decode_members(data: bytes) -> Members:
     """The inverse; raises `msgspec.ValidationError` or `msgspec.DecodeError` on other bytes."""
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"an address is not text: {error}") from None

@@ -155,6 +155,6 @@ def _operation(order: dict[str, Any]) -> Operation:
 
 def _node(order: dict[str, Any]) -> int:
     node = int(order["node"])
-    if node < 1:
-        raise ValueError("node numbers start at 1")
+    if not 1 <= node < 1 << 31:
+        raise ValueError(f"node numbers are 1 to {(1 << 31) - 1}")
     return node

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from comity.node.host import STOP_GRACE_NS
 from tests.unit.node.small_cluster import Cluster
+
+from comity.node.host import STOP_GRACE_NS
 
 
 def test_a_host_that_waits_for_its_last_job_does_not_ask_to_be_woken_at_once() -> None:
