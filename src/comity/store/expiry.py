@@ -133,9 +133,11 @@ class ExpiryIndex:
 
     def end_flush(self) -> None:
         """What was handed over is in the engine now."""
-        first = min(self.flushing_added, default=None)
+        first = min(self.flushing_added, default=self._floor)
+        changed = bool(self.flushing_added or self.flushing_removed)
         self.flushing_added = {}
         self.flushing_removed = {}
         self._flushing_heap = []
-        if first is not None:
+        if changed:
+            # What was read ahead may hold entries that are removed now and that nothing else names.
             self._reread(first)
