@@ -41,7 +41,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     resend_ns: int = 400 * MILLISECOND_NS
     batch_bytes: int = 1 << 20
     batch_commands: int = 4096
-    batches_in_flight: int = 2
+    batches_in_flight: int = 1
     commands_waiting: int = 200_000
     waiting_bytes: int = 256 << 20
     connections: int = 10_000

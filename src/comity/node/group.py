@@ -336,6 +336,7 @@ class Group:
             return  # the origin sends it again, later
         self.forwarded_size += size
         self.forwarded.extend((peer, batch) for batch in forward.batches)
+        self.core.awaited(self.host.now_ns, peer)
 
     def on_decline(self, peer: int, body: bytes | memoryview) -> None:
         """The node asked does not lead: ask again soon, by then the core may know who does."""

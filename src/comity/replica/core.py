@@ -124,6 +124,10 @@ class Core(abc.ABC):
         """A message of this protocol from `sender`. Illegal ones are counted, noted and dropped:
         this never raises for anything a peer may send."""
 
+    def awaited(self, now_ns: int, peer: NodeId) -> None:
+        """A hint to a leader: clients of `peer` wait for what was proposed on its behalf, so `peer`
+        should hear of the commit without delay."""
+
     def peer_lost(self, now_ns: int, peer: NodeId) -> None:
         """A hint, possibly wrong: the peer's process is gone (its port refuses connections)."""
 

@@ -18,6 +18,9 @@ from comity.server.links import split_address
 
 ENGINES = ("rocksdb", "memory")
 PREFIX = "COMITY_"
+SERVED_RAFT: dict[str, Any] = {"eager_commit": False}
+"""Where a served node differs from the protocol's defaults: a busy leader's next Append carries the
+commit index soon enough to followers whose clients wait for nothing."""
 _UNITS_NS = {"ms": 1_000_000, "s": 1_000_000_000, "us": 1_000, "ns": 1}
 _UNITS_BYTES = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "b": 1}
 
@@ -73,7 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def _keyspaces(self) -> tuple[KeyspaceConfig, ...]:
         names = ["default", *(name.strip() for name in self.keyspaces.split(",") if name.strip())]
-        return tuple(KeyspaceConfig(name=name, options=self.raft) for name in dict.fromkeys(names))
+        options = {**SERVED_RAFT, **self.raft}
+        return tuple(KeyspaceConfig(name=name, options=options) for name in dict.fromkeys(names))
 
 
 def _member(text: str) -> Member:

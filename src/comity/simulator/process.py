@@ -31,6 +31,7 @@ EXTREME_DRIFT_PPM = 10_000
 WALL_START_MS = 1_700_000_000_000
 
 SMALL_BOUNDS: dict[str, int] = {
+    "batches_in_flight": 2,
     "segment_bytes": 16 << 10,
     "log_bytes": 32 << 10,
     "flush_bytes": 4 << 10,

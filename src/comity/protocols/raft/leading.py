@@ -34,6 +34,10 @@ Built = tuple[Append, int, int]
 """An Append, the index of its last entry, and the bytes of its entries."""
 
 
+AWAITED_NS = 1_000_000_000
+"""How long a follower that forwards requests is told of commits at once, after the last."""
+
+
 class Leading(Snapshots):
     """Proposals, replication, commitment, heartbeats."""
 
@@ -215,16 +219,32 @@ class Leading(Snapshots):
         if not behind:
             self.commit_due_ns = NEVER
         elif self.options.eager_commit or now_ns >= self.commit_due_ns:
-            message = Heartbeat(self.term, commit, 0)
-            for peer in behind:
-                self.send(peer.node, message)
-                peer.commit_sent = commit
+            self.tell_commit(behind)
             self.commit_due_ns = NEVER
+        elif waiting := [peer for peer in behind if peer.awaited_ns > now_ns]:
+            self.tell_commit(waiting)
+            if len(waiting) == len(behind):
+                self.commit_due_ns = NEVER
+            elif self.commit_due_ns == NEVER:
+                self.commit_due_ns = now_ns + self.options.commit_notify_ns
         elif self.commit_due_ns == NEVER:
             self.commit_due_ns = now_ns + self.options.commit_notify_ns
         else:
             return
         self.set_deadline()
+
+    def tell_commit(self, peers: list[Progress]) -> None:
+        """The commit index and nothing else."""
+        message = Heartbeat(self.term, self.commit, 0)
+        for peer in peers:
+            self.send(peer.node, message)
+            peer.commit_sent = self.commit
+
+    def awaited(self, now_ns: int, peer: NodeId) -> None:
+        """For a while this follower hears of each commit at once."""
+        progress = self.progress.get(peer)
+        if progress is not None:
+            progress.awaited_ns = now_ns + AWAITED_NS
 
     def on_append_reply(self, now_ns: int, sender: NodeId, message: AppendReply) -> None:
         """A follower holds more, or does not fit."""

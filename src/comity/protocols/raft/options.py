@@ -28,8 +28,8 @@ class RaftOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_log_bytes: entries a leader keeps at most for recently active followers that need them.
     retry_ns: an unacknowledged Append or read request is taken for lost after this.
     snapshot_retry_ns: the same for a chunk of a snapshot; doubled up to eight times it.
-    eager_commit: tell followers of a commit in the same turn; otherwise within commit_notify_ns,
-        unless an Append carries it first.
+    eager_commit: tell every follower of a commit in the same turn; otherwise only those whose clients
+        wait for one, and the others within commit_notify_ns, unless an Append carries it first.
     pre_vote: ask whether a campaign could succeed before starting one (thesis 9.6).
     check_quorum: a leader that has not heard from a quorum for election_ns steps down (thesis 6.2).
     lease_reads: a leader answers reads without a round while its lease lasts (thesis 6.4.1). Safe

@@ -52,12 +52,14 @@ class Progress:
 
     match: its log is durable and equal to the leader's up to here. next: the next entry to send.
     heard_ns: when it last said anything. round: the last heartbeat round it answered.
-    commit_sent: the highest commit index sent to it. sent_ns: when an Append was sent last.
+    commit_sent: the highest commit index sent to it. awaited_ns: until when it is told of commits at
+        once, because its clients wait for them. sent_ns: when an Append was sent last.
     inflight: (last index, bytes) of each Append sent in REPLICATE and not acknowledged.
     received: what it last said it holds, durable or not. paused: in PROBE, whether an Append is out.
     """
 
     __slots__ = (
+        "awaited_ns",
         "commit_sent",
         "heard_ns",
         "inflight",
@@ -82,6 +84,7 @@ class Progress:
         self.received = 0
         self.round = 0
         self.commit_sent = 0
+        self.awaited_ns = 0
         self.sent_ns = now_ns
         self.inflight: deque[tuple[int, int]] = deque()
         self.inflight_bytes = 0
