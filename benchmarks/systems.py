@@ -222,13 +222,16 @@ class Etcd(System):
         return None
 
     def run(self, row: str, operations: int) -> Load | None:
-        """The row's load on the leader; spread over all members when the row ends in -follower."""
+        """The row's load on all members in turn, as etcd's client does given all its endpoints; on the
+        leader alone when the row ends in -leader."""
         row, _, where = row.partition("-")
         if row not in self.rows:
             return None
         mode, clients = self.rows[row]
         leader = self.leader()
-        endpoints = self.endpoints if where or leader is None else [self.endpoints[leader]]
+        endpoints = self.endpoints
+        if where == "leader" and leader is not None:
+            endpoints = [endpoints[leader]]
         return etcdload(endpoints, mode, operations, clients)
 
 

@@ -32,8 +32,10 @@ ROWS = (
     Row("get1", "GET (linearizable), 1 client", ("comity", "etcd", "redis")),
     Row("incr64", "INCR, 64 clients", ("comity", "redis")),
     Row("mset64", "MSET of 10, 64 clients", ("comity", "redis")),
-    Row("set64-follower", "SET, 64 clients, not on the leader", ("comity", "etcd")),
-    Row("get64-follower", "GET (linearizable), 64 clients, not on the leader", ("comity", "etcd")),
+    Row("set64-leader", "SET, 64 clients, all on the leader", ("comity", "etcd")),
+    Row("get64-leader", "GET (linearizable), 64 clients, all on the leader", ("comity", "etcd")),
+    Row("set64-follower", "SET, 64 clients, on a follower", ("comity",)),
+    Row("get64-follower", "GET (linearizable), 64 clients, on a follower", ("comity",)),
 )
 
 SYSTEMS: dict[str, Callable[[], System]] = {
