@@ -44,6 +44,9 @@ bench: setup
 
 soak: setup
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/comity simulate --protocol raft --seeds 2000 --nodes 5
+	$(BIN)/comity simulate --mutants
+	$(BIN)/comity chaos --minutes 5
 
 lock:
 	$(PYTHON) -m venv .lock-venv
