@@ -152,7 +152,7 @@ class Node:
             await self._admin.close()
         if self.shell is not None:
             await self.shell.close()
-        if self._engine is not None:
+        if self._engine is not None and (self.shell is None or self.shell.settled):
             self._engine.close()
         if self._directory is not None:
             self._directory.close()

@@ -18,6 +18,7 @@ from comity.server.segments import DiskFailedError, DiskFullError, NoFiles, Segm
 from comity.server.threads import Worker
 
 RETRY_FULL_DISK_S = 1.0
+WORKER_STOP_S = 5.0
 INLINE_SYNC_NS = 2_000_000
 """While the disk is this quick, waiting for it costs less than handing the write to a thread and back."""
 
@@ -41,6 +42,8 @@ class Shell:
         self.peers = PeerPort(self)
         self.fatal: str | None = None
         self.ended = asyncio.Event()
+        self.settled = False
+        """Whether, once closed, no thread uses the engine or the log's files any more."""
         self._journal = Worker(self.loop, "comity-journal")
         self._engine = Worker(self.loop, "comity-engine")
         self._sync_ns = 0
@@ -236,9 +239,9 @@ class Shell:
         self.peers.shut()
         if self._timer is not None:
             self._timer.cancel()
-        for worker in (self._journal, self._engine):
-            worker.stop(1.0)
-        self.files.close()
+        self.settled = all([worker.stop(WORKER_STOP_S) for worker in (self._journal, self._engine)])
+        if self.settled:
+            self.files.close()
 
 
 def settle_memory() -> None:
