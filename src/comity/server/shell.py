@@ -239,7 +239,8 @@ class Shell:
         self.peers.shut()
         if self._timer is not None:
             self._timer.cancel()
-        self.settled = all([worker.stop(WORKER_STOP_S) for worker in (self._journal, self._engine)])
+        ended = [worker.stop(WORKER_STOP_S) for worker in (self._journal, self._engine)]
+        self.settled = all(ended)
         if self.settled:
             self.files.close()
 
