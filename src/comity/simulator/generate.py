@@ -15,6 +15,9 @@ from comity.simulator.settings import Case
 from comity.simulator.workload import clients_of, operations_of
 
 
+QUICK_TURNS_US = (20, 400)
+
+
 def case_of(
     seed: int, *, nodes: int = 5, duration_ms: int = 8_000, per_second: int = 50, protocol: str = "raft"
 ) -> Case:
@@ -41,6 +44,8 @@ def mutant_case(mutant: Mutant, seed: int) -> Case:
         settings, faults = mutant.plan(
             Stream(seed, f"mutant {mutant.name}"), mutant.nodes, mutant.duration_ms
         )
+        # Quick turns: what goes wrong between two of them is what these worlds are made for.
+        settings = msgspec.structs.replace(settings, loop_us=QUICK_TURNS_US)
         case = msgspec.structs.replace(case, settings=settings, faults=faults)
     return msgspec.structs.replace(case, mutant=mutant.name)
 

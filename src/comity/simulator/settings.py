@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
-    loop_us: tuple[int, int] = (20, 400)
+    loop_us: tuple[int, int] = (20, 1500)
     fsync_us: tuple[int, int] = (150, 1_500)
     job_us: tuple[int, int] = (500, 20_000)
     job_late: float = 0.5

@@ -155,7 +155,7 @@ MUTANTS: tuple[Mutant, ...] = (
         wrong="a command that was sent and not answered is reported as refused",
         rule="what cannot be known is indeterminate",
         replacements=((Pending, "exposed", parts.Unexposed()),),
-        plan=plans.split_leaders,
+        plan=plans.impatient,
     ),
     Mutant(
         name="snapshot-forgets-clients",

@@ -44,6 +44,12 @@ def trusting(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, tu
     return msgspec.structs.replace(settings, options={"check_quorum": False}), faults
 
 
+def impatient(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, tuple[Fault, ...]]:
+    """The same, with requests given up long before a leader that was cut off is back."""
+    settings, faults = split_leaders(stream, nodes, duration_ms)
+    return msgspec.structs.replace(settings, bounds={"request_deadline_ns": 500_000_000}), faults
+
+
 def bounces(stream: Stream, nodes: int, duration_ms: int) -> tuple[Settings, tuple[Fault, ...]]:
     """Two nodes that cannot speak to each other, while others crash and are back at once."""
     settings = Settings(latency_us=200, jitter_us=300, fsync_us=(150, 800), options={"pre_vote": False})
