@@ -14,7 +14,6 @@ from comity.simulator.mutants.mutation import replaced
 from comity.simulator.settings import Case
 from comity.simulator.workload import clients_of, operations_of
 
-
 QUICK_TURNS_US = (20, 400)
 
 
