@@ -38,17 +38,23 @@ def serve(
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console.")] = None,
+    stop_with_stdin: Annotated[
+        bool,
+        typer.Option("--stop-with-stdin", help="Stop when standard input ends, as its writer's death does."),
+    ] = False,
 ) -> None:
     """Run one node until SIGINT or SIGTERM. Flags win over COMITY_* variables, those over the file."""
-    flags: dict[str, Any] = {name: value for name, value in locals().items() if name != "config"}
+    flags: dict[str, Any] = {
+        name: value for name, value in locals().items() if name not in {"config", "stop_with_stdin"}
+    }
     try:
-        _serve(config, flags)
+        _serve(config, flags, stop_with_stdin)
     except StartError as error:
         print(f"comity: {error}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(error.code) from None
 
 
-def _serve(config: str | None, flags: dict[str, Any]) -> None:
+def _serve(config: str | None, flags: dict[str, Any], stop_with_stdin: bool) -> None:
     from comity.observe.log import EventLog
     from comity.server.node import serve as run
     from comity.server.settings import load
@@ -67,4 +73,4 @@ def _serve(config: str | None, flags: dict[str, Any]) -> None:
             flush=True,
         )
 
-    run(settings, note, ready)
+    run(settings, note, ready, sys.stdin.fileno() if stop_with_stdin else None)

@@ -31,8 +31,6 @@ def up(
     ] = None,
 ) -> None:
     """Start nodes 1..N, print a line beginning with 'ready' when all serve, stop them on a signal."""
-    if nodes > 99:
-        raise typer.BadParameter("at most 99 nodes")
     if engine == "memory":
         _say("the memory engine forgets everything when it stops")
     local = LocalCluster(nodes, host, base_port, data, engine, keyspaces, config)
@@ -97,14 +95,14 @@ class LocalCluster:
         command = [sys.executable, "-m", "comity.console.main", "serve", "--node", str(node)]
         command += ["--data", str(self.data / f"node-{node}"), "--engine", self.engine, "--members", members]
         command += ["--redis", self.address(node), "--peer", self.address(node, 100)]
-        command += ["--admin", self.address(node, 200)]
+        command += ["--admin", self.address(node, 200), "--stop-with-stdin"]
         if self.keyspaces:
             command += ["--keyspaces", self.keyspaces]
         if self.config is not None:
             command += ["--config", str(self.config)]
         with self.log(node).open("ab") as log:
             self.children[node] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
 
     def _wait_ready(self) -> bool:

@@ -20,16 +20,18 @@ class _Histogram(Protocol):
     sum_ns: int
 
 
-def render(host: Any) -> str:
-    """The text for one scrape. host: a `comity.node.Host`."""
+def render(host: Any, frames_dropped: int = 0, links_refused: int = 0) -> str:
+    """The text for one scrape. host: a `comity.node.Host`; the rest is what its shell counted."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(host))
+    registry.register(_Collector(host, frames_dropped, links_refused))
     return generate_latest(registry).decode()
 
 
 class _Collector:
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Any, frames_dropped: int = 0, links_refused: int = 0) -> None:
         self.host = host
+        self.frames_dropped = frames_dropped
+        self.links_refused = links_refused
 
     def collect(self) -> Iterable[Metric]:
         """Everything, as of now."""
@@ -67,6 +69,12 @@ class _Collector:
             ("comity_connections_refused", "Connections refused at the limit.", metrics.connections_refused),
             ("comity_protocol_errors", "Connections closed for malformed requests.", metrics.protocol_errors),
             ("comity_peer_frames", "Frames received from peers.", metrics.peer_frames_received),
+            (
+                "comity_peer_frames_dropped",
+                "Frames for peers that had no link, or a full one.",
+                self.frames_dropped,
+            ),
+            ("comity_peer_links_refused", "Links of others that were refused.", self.links_refused),
             (
                 "comity_peer_messages_refused",
                 "Messages of peers not understood.",
@@ -126,9 +134,19 @@ class _Collector:
         yield CounterMetricFamily(
             "process_cpu_seconds", "User and system time.", value=usage.ru_utime + usage.ru_stime
         )
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Resident memory.", value=_resident_bytes())
         yield GaugeMetricFamily(
             "process_max_resident_memory_bytes", "Peak resident memory.", value=usage.ru_maxrss * 1024
         )
+
+
+def _resident_bytes() -> int:
+    """Of this process, now; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _buckets(histogram: _Histogram, edges_ns: tuple[int, ...]) -> tuple[list[tuple[str, float]], float]:

@@ -82,7 +82,9 @@ class AdminPort:
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text."""
-        return PlainTextResponse(render(self.shell.host), media_type="text/plain; version=0.0.4")
+        peers = self.shell.peers
+        text = render(self.shell.host, peers.dropped, peers.refused)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def members(self, request: Request) -> Response:
         """{"action": add|promote|remove|replace|transfer, "node": N, "peer": ..., "redis": ...}."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from comity.server.errors import AddressError
+from comity.server.links import keep_alive
 
 if TYPE_CHECKING:
     from comity.server.shell import Shell
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES = 1 << 20
 LOW_WATER_BYTES = 256 << 10
 BACKLOG = 1024
+CLIENT_SILENCE_S = 300
+"""As Redis: a client whose machine is gone is found out in minutes, not in the system's two hours."""
 
 
 class Client(asyncio.Protocol):
@@ -147,7 +150,7 @@ class ClientPort:
         connection = client.transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            keep_alive(connection, CLIENT_SILENCE_S)
         address = client.transport.get_extra_info("peername")
         self.shell.now()
         self.shell.host.connected(client.number, f"{address[0]}:{address[1]}" if address else "")

@@ -158,8 +158,13 @@ class Node:
             self._directory.close()
 
 
-def serve(settings: Settings, note: Callable[..., None], ready: Callable[[Node], None]) -> None:
-    """Run a node until SIGINT or SIGTERM; `ready` is called once it serves. Raises `StartError`."""
+def serve(
+    settings: Settings, note: Callable[..., None], ready: Callable[[Node], None], leash: int | None = None
+) -> None:
+    """Run a node until SIGINT or SIGTERM; `ready` is called once it serves. Raises `StartError`.
+
+    leash: a file descriptor whose end of file stops the node too, however its writer died.
+    """
     import signal
 
     import uvloop
@@ -179,6 +184,8 @@ def serve(settings: Settings, note: Callable[..., None], ready: Callable[[Node],
 
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, on_signal)
+            if leash is not None:
+                loop.add_reader(leash, _on_leash, leash, on_signal)
             watcher = loop.create_task(_watch(node, ready))
             await node.ended()
             watcher.cancel()
@@ -193,6 +200,12 @@ def serve(settings: Settings, note: Callable[..., None], ready: Callable[[Node],
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+def _on_leash(leash: int, stop: Callable[[], None]) -> None:
+    if not os.read(leash, 4096):
+        asyncio.get_running_loop().remove_reader(leash)
+        stop()
 
 
 async def _stop(node: Node) -> None:

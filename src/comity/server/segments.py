@@ -12,6 +12,7 @@ import errno
 import os
 import threading
 import time
+from collections.abc import Sequence
 
 from comity.node.turn import JournalWrite
 
@@ -51,7 +52,7 @@ class SegmentFiles:
         """How long the last `append` took to write and make durable, nanoseconds."""
 
     def append(self, order: JournalWrite) -> None:
-        """Append `order.data` to its segment and make it durable, then remove what it removes.
+        """Append `order.data` to its segment and make it durable.
 
         Raises `DiskFullError` with the segment as long as before, or `DiskFailedError`.
         """
@@ -79,8 +80,20 @@ class SegmentFiles:
             raise DiskFailedError(self._describe("fdatasync", order.segment, error)) from error
         self._length += len(order.data)
         self.sync_ns = time.perf_counter_ns() - began_ns
-        for name in order.removes:
-            self._remove(name)
+
+    def remove(self, segments: Sequence[str]) -> None:
+        """Remove segments that nobody needs any more, oldest first. Raises `DiskFailedError`.
+
+        Slow (a file system frees every block), and free to happen late: what is left behind by a crash
+        is read again, found to be compacted, and removed with the next ones.
+        """
+        for segment in segments:
+            try:
+                os.unlink(os.path.join(self._directory, segment))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise DiskFailedError(self._describe("remove", segment, error)) from error
 
     def close(self) -> None:
         """Close the files; nothing is written, the room that was left is given back."""
@@ -157,14 +170,6 @@ class SegmentFiles:
         except OSError as error:
             raise DiskFailedError(self._describe("truncate", segment, error)) from error
 
-    def _remove(self, segment: str) -> None:
-        try:
-            os.unlink(os.path.join(self._directory, segment))
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise DiskFailedError(self._describe("remove", segment, error)) from error
-
     def _describe(self, action: str, segment: str, error: OSError) -> str:
         return f"{action} of {os.path.join(self._directory, segment)} failed: {error.strerror}"
 
@@ -179,6 +184,9 @@ class NoFiles:
         """Nothing."""
 
     def append(self, order: JournalWrite) -> None:
+        """Nothing."""
+
+    def remove(self, segments: Sequence[str]) -> None:
         """Nothing."""
 
     def close(self) -> None:

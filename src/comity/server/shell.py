@@ -84,6 +84,7 @@ class Shell:
         self._flushing = False
         if self.fatal is not None:
             return
+        self.now()
         try:
             # A turn carried out by half would leave a write that never happens, and a node that waits for it.
             self._carry_out(self.host.turn())
@@ -159,10 +160,10 @@ class Shell:
     # -- disk
 
     def _append(self, order: JournalWrite) -> None:
-        """Make a write durable: here while the disk is quick, else off the loop."""
+        """Make a write durable: here while the disk is quick and no segment is made, else off the loop."""
         if self.fatal is not None:
             return
-        if self._sync_ns < INLINE_SYNC_NS and not self._journal.waiting:
+        if self._sync_ns < INLINE_SYNC_NS and not order.creates and not self._journal.waiting:
             try:
                 self.files.append(order)
             except Exception as error:  # noqa: BLE001 - judged below, as the thread's would be
@@ -178,9 +179,12 @@ class Shell:
         self.now()
         if error is None:
             took_ns = self.files.sync_ns
-            # A slow write counts at once, quick ones win slowly: a bad disk must not stall the loop often.
-            self._sync_ns = max(took_ns, self._sync_ns - (self._sync_ns - took_ns) // 64)
             self.host.metrics.observe_sync(took_ns)
+            if not order.creates:
+                # A slow write counts at once, quick ones win slowly: a bad disk must not stall us often.
+                self._sync_ns = max(took_ns, self._sync_ns - (self._sync_ns - took_ns) // 64)
+            if order.removes:
+                self._engine.submit(lambda: self.files.remove(order.removes), self._removed)
             if self.files.wants_room and not self._making_room:
                 self._making_room = True
                 self._engine.submit(self.files.extend, self._made_room)
@@ -199,6 +203,10 @@ class Shell:
             self.fail(str(error))
         else:
             self.fail(f"the journal failed: {error!r}", error)
+
+    def _removed(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.fail(str(error))
 
     def _made_room(self, error: BaseException | None) -> None:
         # Room that could not be made is made when it is needed.

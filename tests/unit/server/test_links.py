@@ -17,6 +17,7 @@ class Port:
         self.shell = SimpleNamespace(loop=asyncio.get_running_loop(), note=lambda *given, **fields: None)
         self.hello = Hello(cluster="test", node=1, incarnation=1)
         self.ups = 0
+        self.dropped = 0
 
     def up(self, peer: int) -> None:
         self.ups += 1

@@ -12,8 +12,8 @@ from comity.node.turn import JournalWrite
 from comity.server.segments import ROOM_BYTES, DiskFailedError, DiskFullError, SegmentFiles
 
 
-def order(data: bytes, segment: str = "1.wal", removes: tuple[str, ...] = ()) -> JournalWrite:
-    return JournalWrite(1, segment, data, creates=False, removes=removes)
+def order(data: bytes, segment: str = "1.wal") -> JournalWrite:
+    return JournalWrite(1, segment, data, creates=False)
 
 
 class SmallDisk:
@@ -38,7 +38,8 @@ def test_appends_follow_one_another_across_segments_and_restarts(tmp_path: Path)
     files.append(order(b"three", "2.wal"))
     files.close()
     files = SegmentFiles(str(tmp_path))
-    files.append(order(b"four", "2.wal", removes=("1.wal", "0.wal")))
+    files.append(order(b"four", "2.wal"))
+    files.remove(("1.wal", "0.wal"))
     files.close()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"2.wal": b"threefour"}
 
