@@ -37,6 +37,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     clock_ns: Callable[[], int] = time.monotonic_ns
 
 
+class Edge(msgspec.Struct, frozen=True):
+    """Why one operation has to come before another: a step of a cycle that cannot be.
+
+    kind: ww, wr, rw, process, real-time, session (program order), reads-from, or what a model derives.
+    reason: in words, "read 4, which process 2 wrote". key: the object it is about, where it is about one.
+    """
+
+    source: Operation
+    target: Operation
+    kind: str
+    reason: str = ""
+    key: Any = None
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The answer for one key, or one history that cannot be split.
 
@@ -48,6 +62,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     linearization: the order, of operations of the witness, that gets furthest. stuck: the operations
         that cannot come next in it and cannot wait either.
     statistics: counts of what was done: states, nodes, probes; and the method.
+    anomaly: its name in the literature ("G-single", "thin-air read"), where it has one.
+    cycle: of a violation that is a cycle of precedence, its steps, each ending where the next begins.
     """
 
     status: Status
@@ -61,6 +77,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     linearization: tuple[Operation, ...] = ()
     stuck: tuple[Operation, ...] = ()
     statistics: Mapping[str, int | str] = {}
+    anomaly: str = ""
+    cycle: tuple[Edge, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json`; of a long witness the last `JSON_WITNESS_LIMIT` operations."""
@@ -79,6 +97,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             fields["witness"] = _operations(self.witness)
             fields["linearization"] = _operations(self.linearization)
             fields["stuck"] = _operations(self.stuck)
+            if self.anomaly:
+                fields["anomaly"] = self.anomaly
+            if self.cycle:
+                fields["cycle"] = [
+                    {
+                        "from": edge.source.index,
+                        "to": edge.target.index,
+                        "kind": edge.kind,
+                        "key": thaw(edge.key),
+                        "reason": edge.reason,
+                    }
+                    for edge in self.cycle
+                ]
         return fields
 
 
@@ -133,6 +164,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def _operations(operations: Sequence[Operation]) -> list[dict[str, Any]]:
     return [
         {
+            "index": o.index,
             "process": o.process,
             "f": o.f,
             "key": thaw(o.key),

@@ -1,0 +1,100 @@
+"""The consistency models by name, what each implies, and the strongest ones that hold.
+
+The names are those of `--model`, of JSON and of the docs. What each means is stated in
+docs/reference/consistency-models.md and implemented literally by the brute-force twins of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from comity.checkers.verdict import Status
+
+SINGLE_OBJECT: Final = (
+    "linearizable",
+    "sequential",
+    "causal",
+    "causal-convergence",
+    "pram",
+    "read-your-writes",
+    "monotonic-reads",
+    "monotonic-writes",
+    "writes-follow-reads",
+    "eventual",
+)
+"""Models of histories of single operations, stronger ones before weaker ones."""
+
+TRANSACTIONAL: Final = (
+    "strict-serializable",
+    "strong-session-serializable",
+    "serializable",
+    "strong-snapshot-isolation",
+    "strong-session-snapshot-isolation",
+    "snapshot-isolation",
+    "parallel-snapshot-isolation",
+    "repeatable-read",
+    "cursor-stability",
+    "monotonic-atomic-view",
+    "read-atomic",
+    "read-committed",
+    "read-uncommitted",
+)
+"""Models of histories of transactions, stronger ones before weaker ones."""
+
+MODELS: Final = (*SINGLE_OBJECT, *TRANSACTIONAL)
+
+IMPLIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "linearizable": ("sequential",),
+    "sequential": ("causal", "causal-convergence"),
+    "causal": ("pram", "writes-follow-reads"),
+    "causal-convergence": ("eventual",),
+    "pram": ("read-your-writes", "monotonic-reads", "monotonic-writes"),
+    "read-your-writes": ("eventual",),
+    "monotonic-reads": ("eventual",),
+    "monotonic-writes": ("eventual",),
+    "writes-follow-reads": ("eventual",),
+    "eventual": (),
+    "strict-serializable": ("strong-session-serializable", "strong-snapshot-isolation"),
+    "strong-session-serializable": ("serializable", "strong-session-snapshot-isolation"),
+    "serializable": ("snapshot-isolation", "repeatable-read"),
+    "strong-snapshot-isolation": ("strong-session-snapshot-isolation",),
+    "strong-session-snapshot-isolation": ("snapshot-isolation",),
+    "snapshot-isolation": ("parallel-snapshot-isolation",),
+    "parallel-snapshot-isolation": ("monotonic-atomic-view", "read-atomic"),
+    "repeatable-read": ("cursor-stability", "monotonic-atomic-view"),
+    "cursor-stability": ("read-committed",),
+    "monotonic-atomic-view": ("read-committed",),
+    "read-atomic": ("read-committed",),
+    "read-committed": ("read-uncommitted",),
+    "read-uncommitted": (),
+}
+"""Model -> the next weaker ones: whatever satisfies the first satisfies the others.
+
+Of `eventual` only its base is implied: whether final reads agree is a question of its own.
+"""
+
+
+def weaker_than(model: str) -> frozenset[str]:
+    """Every model that `model` implies, itself included."""
+    found: set[str] = set()
+    waiting = [model]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(IMPLIES[name])
+    return frozenset(found)
+
+
+def strongest(models: Mapping[str, Status]) -> list[str]:
+    """The valid models that no other valid model implies, in the order of `MODELS`."""
+    valid = [name for name in MODELS if models.get(name) is Status.VALID]
+    implied = {weaker for name in valid for weaker in weaker_than(name) - {name}}
+    return [name for name in valid if name not in implied]
+
+
+def violated_by(models: Iterable[str]) -> frozenset[str]:
+    """Every model that cannot hold where one of `models` does not: those that imply one of them."""
+    broken = set(models)
+    return frozenset(name for name in MODELS if weaker_than(name) & broken)
