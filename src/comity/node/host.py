@@ -144,8 +144,9 @@ class Host:
         self.now_ns = now_ns
         self.wall_ms = wall_ms
 
-    def wake(self) -> None:
-        """Time has passed; due deadlines are handled."""
+    def wake(self) -> bool:
+        """Time has passed; due deadlines are handled. False where that leaves nothing for a turn to do:
+        deadlines are kept loosely, and a wake that came early costs no turn."""
         now = self.now_ns
         heap = self._deadlines
         while heap and heap[0][0] <= now:
@@ -160,6 +161,10 @@ class Host:
             else:
                 self._schedule(group)
         self.jobs.consider()
+        if self._dirty or self._frames or self.stopping or self.dispatcher.resumable or self.jobs.waiting:
+            return True
+        self.deadline_ns = self._next_deadline()
+        return False
 
     def _schedule(self, group: Group) -> None:
         """Keep the heap's entry of a group at or before its deadline; entries too early are harmless."""

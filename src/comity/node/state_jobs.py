@@ -43,6 +43,11 @@ class StateJobs:
         """Queue a job; `then` runs on the loop once it is done."""
         self._waiting.append((kind, run, then))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether `take` has one to give."""
+        return self._running is None and bool(self._waiting)
+
     def take(self) -> list[Job]:
         """The job to start now, if none runs."""
         if self._running is None and self._waiting:

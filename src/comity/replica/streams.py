@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from hashlib import blake2b
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_WORD = 8
+_WORDS = struct.Struct(">8Q")
+_WORD_VALUES = 1 << 64
 
 
 class Stream:
@@ -17,35 +19,32 @@ class Stream:
     Not for secrets.
     """
 
-    __slots__ = ("_block", "_counter", "_label", "_offset", "_seed")
+    __slots__ = ("_counter", "_label", "_seed", "_words")
 
     def __init__(self, seed: int, label: str) -> None:
         self._seed = (seed % (1 << 128)).to_bytes(16, "big")
         self._label = label.encode()
         self._counter = 0
-        self._block = b""
-        self._offset = 0
+        self._words: list[int] = []
 
     def word(self) -> int:
         """An integer in [0, 2**64)."""
-        if self._offset >= len(self._block):
+        if not self._words:
             payload = self._label + b"\0" + self._counter.to_bytes(8, "big")
-            self._block = blake2b(payload, key=self._seed, digest_size=64).digest()
+            block = blake2b(payload, key=self._seed, digest_size=64).digest()
+            self._words.extend(reversed(_WORDS.unpack(block)))
             self._counter += 1
-            self._offset = 0
-        offset = self._offset
-        self._offset = offset + _WORD
-        return int.from_bytes(self._block[offset : offset + _WORD], "big")
+        return self._words.pop()
 
     def below(self, bound: int) -> int:
         """An integer in [0, bound), unbiased; bound is 1 or more."""
         if bound < 1:
             raise ValueError(f"bound must be 1 or more, not {bound}")
-        limit = (1 << 64) - (1 << 64) % bound
         while True:
             word = self.word()
-            if word < limit:
-                return word % bound
+            remainder = word % bound
+            if word - remainder <= _WORD_VALUES - bound:
+                return remainder
 
     def between(self, low: int, high: int) -> int:
         """An integer in [low, high], both ends included."""

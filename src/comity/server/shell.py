@@ -151,11 +151,14 @@ class Shell:
             return
         self.now()
         try:
-            self.host.wake()
+            due = self.host.wake()
         except Exception as error:  # noqa: BLE001
             self.fail(f"{type(error).__name__}: {error}", error)
             return
-        self.flush()
+        if due:
+            self.flush()
+        else:
+            self._arm(self.host.deadline_ns)
 
     # -- disk
 

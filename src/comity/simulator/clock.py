@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PARTS = 1_000_000
 """Drift is in parts per million."""
+WALL_PARTS = PARTS * 1_000_000
 
 
 class NodeClock:
@@ -23,13 +24,20 @@ class NodeClock:
         self._wall_ms = wall_ms
         self._wall_rate = PARTS + drift_ppm
 
+    def read(self, now_ns: int) -> tuple[int, int]:
+        """(`monotonic`, `wall`) at a time of the world."""
+        return (
+            self._monotonic_ns + (now_ns - self._anchor_ns) * self._rate // PARTS,
+            self._wall_ms + (now_ns - self._wall_anchor_ns) * self._wall_rate // WALL_PARTS,
+        )
+
     def monotonic(self, now_ns: int) -> int:
         """Monotonic nanoseconds of this machine at a time of the world."""
         return self._monotonic_ns + (now_ns - self._anchor_ns) * self._rate // PARTS
 
     def wall(self, now_ns: int) -> int:
         """Unix milliseconds of this machine at a time of the world."""
-        return self._wall_ms + (now_ns - self._wall_anchor_ns) * self._wall_rate // (PARTS * 1_000_000)
+        return self._wall_ms + (now_ns - self._wall_anchor_ns) * self._wall_rate // WALL_PARTS
 
     def due(self, monotonic_ns: int) -> int:
         """The earliest time of the world at which `monotonic` is at or past the given value."""

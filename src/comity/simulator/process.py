@@ -85,6 +85,7 @@ class Process:
         self._wake_ns = -1
         self.jobs_run = 0
         self._turns = 0
+        self._loop_us = settings.loop_us
         self._standing: tuple[int, int, bool] = (0, 0, False)
 
     # -- life
@@ -194,8 +195,7 @@ class Process:
 
     def _at(self) -> None:
         assert self.host is not None
-        now = self.world.now_ns
-        self.host.at(self.clock.monotonic(now), self.clock.wall(now))
+        self.host.at(*self.clock.read(self.world.now_ns))
 
     def stimulus(self, life: int, action: Callable[..., None], *arguments: Any) -> None:
         """Tell the host something, if it is still the process that was meant."""
@@ -205,16 +205,12 @@ class Process:
             self._backlog.append((self.stimulus, (life, action, *arguments)))
             return
         self._at()
-        self._guarded(action, *arguments)
-        self._soon()
-
-    def _guarded(self, action: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return action(*arguments)
-        except InvariantBroken as error:
+            action(*arguments)
+        except (InvariantBroken, AssertionError) as error:
             raise ViolationFound("invariant", str(error), self.number) from error
-        except AssertionError as error:
-            raise ViolationFound("invariant", f"{error}", self.number) from error
+        if not self._turn_due:
+            self._soon()
 
     def frame_arrived(self, life: int, source: int, envelopes: Sequence[Envelope]) -> None:
         """A frame of a peer."""
@@ -242,7 +238,7 @@ class Process:
     def _soon(self) -> None:
         if not self._turn_due:
             self._turn_due = True
-            low, high = self.case.settings.loop_us
+            low, high = self._loop_us
             self.world.after(self.stream.between(low, high) * MICROSECOND_NS, self._turn, self.life)
 
     def _turn(self, life: int) -> None:
@@ -253,10 +249,13 @@ class Process:
             return
         self._turn_due = False
         self._at()
-        turn: Turn = self._guarded(self.host.turn)
         self._turns += 1
-        if not self._turns % CHECK_EVERY_TURNS:
-            self._guarded(self.host.check)
+        try:
+            turn = self.host.turn()
+            if not self._turns % CHECK_EVERY_TURNS:
+                self.host.check()
+        except (InvariantBroken, AssertionError) as error:
+            raise ViolationFound("invariant", str(error), self.number) from error
         if self.host.fatal is not None:
             raise ViolationFound("invariant", f"the host gave up: {self.host.fatal}", self.number)
         self._carry_out(turn)
@@ -349,8 +348,20 @@ class Process:
         self._wake()
 
     def _wake(self) -> None:
-        if self.host is not None:
-            self.stimulus(self.life, self.host.wake)
+        if self.host is None:
+            return
+        if self.paused:
+            self._backlog.append((self._wake, ()))
+            return
+        self._at()
+        try:
+            due = self.host.wake()
+        except (InvariantBroken, AssertionError) as error:
+            raise ViolationFound("invariant", str(error), self.number) from error
+        if due:
+            self._soon()
+        else:
+            self._schedule_wake()
 
     # -- disk
 
