@@ -96,7 +96,7 @@ def freeze(value: Any) -> Any:
         return tuple([freeze(item) for item in value])
     if isinstance(value, Mapping):
         pairs = [(freeze(key), freeze(item)) for key, item in value.items()]
-        return Table(sorted(pairs, key=_canonical))
+        return Table(sorted(pairs, key=canonical))
     if isinstance(value, set):
         return frozenset(freeze(item) for item in value)
     if isinstance(value, bytes | bytearray | memoryview):
@@ -114,11 +114,12 @@ def thaw(value: Any) -> Any:
     if isinstance(value, tuple):
         return [thaw(item) for item in value]
     if isinstance(value, frozenset):
-        return [thaw(item) for item in sorted(value, key=_canonical)]
+        return [thaw(item) for item in sorted(value, key=canonical)]
     return value
 
 
-def _canonical(value: Any) -> tuple[str, str]:
+def canonical(value: Any) -> tuple[str, str]:
+    """A key that sorts any frozen values, of whatever types."""
     return type(value).__name__, repr(value)
 
 

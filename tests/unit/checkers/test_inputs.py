@@ -64,8 +64,6 @@ def test_histories_come_back_from_their_files(tmp_path: Path) -> None:
         (SOUND + b'{"process":1,"type":"ok","f":"read"}\n', 2, "without having invoked"),
         (SOUND + b'{"process":0,"type":"ok","f":"w\xff"}\n', 2, "not "),
         (SOUND + b"[1]\n", 2, "not an event"),
-        (b"INFO  jepsen.util - 3\t:invoke\t:write\t4\n", 0, "no known history format"),
-        (b"{:process 0, :type :invoke, :f :append}\n", 0, "no known history format"),
         (b"\x00\x01\x02", 0, "no known history format"),
     ],
 )

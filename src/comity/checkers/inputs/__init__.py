@@ -1,18 +1,24 @@
-"""Files into histories: one module a format, one entry a format in `FORMATS`.
+"""Files into histories: one module a family of formats, one entry a format in `FORMATS`.
 
-A format is recognised by its content. Adding one is adding a module with a `Format` and naming it here.
+A format is recognised by its content. Adding one is adding a `Format` and naming it here.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
+import sys
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, cast
 
 from comity.checkers.errors import HistoryError
 from comity.checkers.history import Event, History, HistoryBuilder
+from comity.checkers.inputs.edn_events import ELLE_EDN, JEPSEN_EDN, KNOSSOS_EDN, PORCUPINE_KV
+from comity.checkers.inputs.jepsen_log import JEPSEN_LOG
 from comity.checkers.inputs.json_lines import JSON_LINES, JsonLinesWriter, write_history
-from comity.checkers.inputs.lines import LINE_LIMIT_BYTES, Format, Line
+from comity.checkers.inputs.lines import LINE_LIMIT_BYTES, Format
+from comity.checkers.inputs.shape import guess_type, split_independent
+from comity.checkers.semantics import Semantics
 
 __all__ = [
     "FORMATS",
@@ -20,17 +26,37 @@ __all__ = [
     "LINE_LIMIT_BYTES",
     "Format",
     "JsonLinesWriter",
-    "Line",
+    "Reading",
     "detect",
+    "open_history",
     "read_events",
     "read_history",
     "write_history",
 ]
 
-FORMATS: dict[str, Format] = {JSON_LINES.name: JSON_LINES}
+FORMATS: dict[str, Format] = {
+    each.name: each for each in (JSON_LINES, JEPSEN_LOG, PORCUPINE_KV, ELLE_EDN, JEPSEN_EDN, KNOSSOS_EDN)
+}
+"""By name, in the order in which they are tried."""
+ALIASES = {"maelstrom": "jepsen-edn", "json": "json-lines", "porcupine": "porcupine-kv", "elle": "elle-edn"}
+ALIASES |= {"knossos": "knossos-edn", "jepsen": "jepsen-edn"}
 
-SNIFF_BYTES = 4096
+SNIFF_BYTES = 16384
 PROGRESS_EVERY = 10_000
+STANDARD_INPUT = "-"
+
+
+class Reading(NamedTuple):
+    """A history as it was read.
+
+    format: the name of the format. data_type: what its operations are about, None where they do not tell.
+    semantics: what is meant where sources differ, as this format has it.
+    """
+
+    history: History
+    format: str
+    data_type: str | None
+    semantics: Semantics
 
 
 def detect(head: bytes, source: str = "") -> Format:
@@ -39,6 +65,48 @@ def detect(head: bytes, source: str = "") -> Format:
         if candidate.recognises(head):
             return candidate
     raise HistoryError(f"no known history format ({', '.join(FORMATS)}) begins like this file", source)
+
+
+def format_named(name: str) -> Format:
+    """The format of that name or alias. Raises `HistoryError`."""
+    chosen = FORMATS.get(ALIASES.get(name, name))
+    if chosen is None:
+        raise HistoryError(f"no history format is called {name!r}: {', '.join([*FORMATS, *ALIASES])}")
+    return chosen
+
+
+def _open(source: str) -> BinaryIO:
+    if source == STANDARD_INPUT:
+        return cast(BinaryIO, sys.stdin.buffer)
+    if source.endswith(".gz"):
+        return cast(BinaryIO, gzip.open(source, "rb"))
+    return open(source, "rb", buffering=1 << 18)
+
+
+class _Peeked:
+    """A stream whose beginning has been looked at already."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.head = stream.read(SNIFF_BYTES)
+        self._left = self.head
+
+    def readline(self, limit: int = -1) -> bytes:
+        """As of a binary stream."""
+        if not self._left:
+            return self._stream.readline(limit)
+        end = self._left.find(b"\n") + 1
+        if end:
+            line, self._left = self._left[:end], self._left[end:]
+            return line
+        line, self._left = self._left, b""
+        return line + self._stream.readline(limit)
+
+
+def _chosen(stream: BinaryIO, source: str, format_name: str | None) -> tuple[Format, _Peeked]:
+    peeked = _Peeked(stream)
+    chosen = format_named(format_name) if format_name is not None else detect(peeked.head, source)
+    return chosen, peeked
 
 
 def read_events(
@@ -52,31 +120,59 @@ def read_events(
     line and reason for anything that is not an event, and OSError where the file cannot be read.
     """
     source = os.fspath(path)
-    with open(source, "rb") as stream:
-        if format_name is None:
-            chosen = detect(stream.read(SNIFF_BYTES), source)
-            stream.seek(0)
-        elif format_name in FORMATS:
-            chosen = FORMATS[format_name]
-        else:
-            raise HistoryError(f"no history format is called {format_name!r}: {', '.join(FORMATS)}", source)
-        yield from _located(stream, chosen, source, progress)
+    with _open(source) as stream:
+        chosen, peeked = _chosen(stream, source, format_name)
+        yield from _located(chosen, peeked, stream, source, progress)
 
 
 def _located(
-    stream: BinaryIO, chosen: Format, source: str, progress: Callable[[int], None] | None
+    chosen: Format,
+    peeked: _Peeked,
+    stream: BinaryIO,
+    source: str,
+    progress: Callable[[int], None] | None,
 ) -> Iterator[tuple[int, Event]]:
-    for count, line in enumerate(chosen.lines(stream, source), start=1):
-        try:
-            event = chosen.parse(line.text)
-        except HistoryError as error:
-            raise error.at(source, line.number) from None
-        if event is not None:
-            yield line.number, event
-        if progress is not None and count % PROGRESS_EVERY == 0:
-            progress(stream.tell())
+    count = 0
+    try:
+        for count, located in enumerate(chosen.events(cast(BinaryIO, peeked)), start=1):
+            yield located
+            if progress is not None and count % PROGRESS_EVERY == 0:
+                progress(_position(stream))
+    except HistoryError as error:
+        raise error.at(source, error.line) from None
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise HistoryError(f"not a sound gzip file: {error}", source) from None
     if progress is not None:
-        progress(stream.tell())
+        progress(_position(stream))
+
+
+def _position(stream: BinaryIO) -> int:
+    raw = getattr(stream, "fileobj", None) or stream
+    try:
+        return int(raw.tell())
+    except (OSError, ValueError):
+        return 0
+
+
+def open_history(
+    path: str | os.PathLike[str],
+    format_name: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Reading:
+    """The whole history of a file ("-" for standard input, gzip where the name ends with .gz), with what
+    the file tells about it. Errors as `read_events`, and where the events make no history."""
+    source = os.fspath(path)
+    with _open(source) as stream:
+        chosen, peeked = _chosen(stream, source, format_name)
+        builder = HistoryBuilder(reuse=chosen.reuse)
+        add = builder.add
+        for number, event in _located(chosen, peeked, stream, source, progress):
+            try:
+                add(event)
+            except HistoryError as error:
+                raise error.at(source, number) from None
+    history = split_independent(builder.build())
+    return Reading(history, chosen.name, guess_type(history), chosen.semantics)
 
 
 def read_history(
@@ -84,11 +180,5 @@ def read_history(
     format_name: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> History:
-    """The whole history of a file. Errors as `read_events`, and where the events make no history."""
-    builder = HistoryBuilder()
-    for number, event in read_events(path, format_name, progress):
-        try:
-            builder.add(event)
-        except HistoryError as error:
-            raise error.at(os.fspath(path), number) from None
-    return builder.build()
+    """Only the history of `open_history`."""
+    return open_history(path, format_name, progress).history

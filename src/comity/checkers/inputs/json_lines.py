@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import msgspec
@@ -76,4 +77,19 @@ def write_history(history: History, path: str | os.PathLike[str]) -> None:
             writer.write(event)
 
 
-JSON_LINES = Format(name="json-lines", recognises=_recognises, lines=split_lines, parse=parse_event)
+def _events(stream: BinaryIO) -> Iterator[tuple[int, Event]]:
+    for number, text in split_lines(stream):
+        try:
+            event = parse_event(text)
+        except HistoryError as error:
+            raise error.at("", number) from None
+        if event is not None:
+            yield number, event
+
+
+JSON_LINES = Format(
+    name="json-lines",
+    summary="one JSON object an event: process, type, f, key, value, time",
+    recognises=_recognises,
+    events=_events,
+)
