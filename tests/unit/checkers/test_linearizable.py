@@ -244,7 +244,7 @@ def test_a_violation_elsewhere_outweighs_an_unknown() -> None:
         (['1 invoke APPEND "v"', "1 ok APPEND null"], "kv", "is an integer, not nothing"),
         (['1 invoke EXEC [["GET"]]', "1 ok EXEC [1, 2]"], "kv", "one reply a command"),
         (["1 invoke read", "1 info read", "2 invoke dance"], "register", "a register has"),
-        (["1 invoke read"], "kafka", "no data type is called 'kafka'"),
+        (["1 invoke read"], "log", "no data type is called 'log'"),
     ],
 )
 def test_what_a_type_cannot_judge_is_refused_never_called_valid(
