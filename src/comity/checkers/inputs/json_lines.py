@@ -92,4 +92,5 @@ JSON_LINES = Format(
     summary="one JSON object an event: process, type, f, key, value, time",
     recognises=_recognises,
     events=_events,
+    reuse=True,
 )
