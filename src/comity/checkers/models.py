@@ -61,11 +61,11 @@ IMPLIES: Final[Mapping[str, tuple[str, ...]]] = {
     "strong-snapshot-isolation": ("strong-session-snapshot-isolation",),
     "strong-session-snapshot-isolation": ("snapshot-isolation",),
     "snapshot-isolation": ("parallel-snapshot-isolation",),
-    "parallel-snapshot-isolation": ("monotonic-atomic-view", "read-atomic"),
+    "parallel-snapshot-isolation": ("read-atomic", "cursor-stability"),
     "repeatable-read": ("cursor-stability", "monotonic-atomic-view"),
     "cursor-stability": ("read-committed",),
     "monotonic-atomic-view": ("read-committed",),
-    "read-atomic": ("read-committed",),
+    "read-atomic": ("monotonic-atomic-view",),
     "read-committed": ("read-uncommitted",),
     "read-uncommitted": (),
 }

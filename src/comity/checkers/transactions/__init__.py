@@ -1,0 +1,346 @@
+"""Transactions: which anomalies a history shows, and which isolation levels it still may have come from.
+
+Adya 1999 and Alvaro & Kingsbury 2020 (Elle); what each level means is in
+docs/reference/consistency-models.md. For lists that are appended to the order of versions is read from
+the history itself. For registers it is known in part: small histories are decided by every order that is
+possible, large ones by looking for a serial order; what neither decides is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+
+import msgspec
+
+from comity.checkers.datatypes.base import show
+from comity.checkers.errors import UnsuitableHistory
+from comity.checkers.history import History, Operation
+from comity.checkers.models import TRANSACTIONAL, violated_by
+from comity.checkers.semantics import Semantics
+from comity.checkers.transactions.append import append_facts
+from comity.checkers.transactions.cycles import Cycle, find_cycles, has_cycle, has_single, has_spaced
+from comity.checkers.transactions.facts import Facts, Finding, fractured, overtaken
+from comity.checkers.transactions.graph import NAMES, PROCESS, REAL_TIME, RW, WR, WW, Graph
+from comity.checkers.transactions.register import RegisterFacts, register_facts
+from comity.checkers.transactions.search import serial_order
+from comity.checkers.verdict import Edge, Limits, Status, Verdict
+
+__all__ = ["BREAKS", "Findings", "check"]
+
+COMPLETIONS = 4_000
+"""Orders of versions that are tried, at most."""
+DETAILED = 20
+"""Findings of one name that are told in full."""
+
+BREAKS: dict[str, tuple[str, ...]] = {
+    "garbage-read": ("read-uncommitted",),
+    "duplicate-elements": ("read-uncommitted",),
+    "cyclic-versions": ("read-uncommitted",),
+    "G0": ("read-uncommitted",),
+    "incompatible-order": ("read-committed",),
+    "dirty-update": ("read-committed",),
+    "future-read": ("read-committed", "read-atomic"),
+    "G1a": ("read-committed",),
+    "G1b": ("read-committed",),
+    "G1c": ("read-committed",),
+    "lost-update": ("cursor-stability", "parallel-snapshot-isolation", "repeatable-read"),
+    "vanishing-transaction": ("monotonic-atomic-view",),
+    "fractured-read": ("read-atomic", "repeatable-read"),
+    "internal": ("read-atomic",),
+    "G-single": ("parallel-snapshot-isolation", "repeatable-read"),
+    "G-nonadjacent": ("snapshot-isolation", "repeatable-read"),
+    "long-fork": ("snapshot-isolation", "repeatable-read"),
+    "write-skew": ("repeatable-read",),
+    "G2-item": ("repeatable-read",),
+    "G0-process": ("strong-session-snapshot-isolation",),
+    "G1c-process": ("strong-session-snapshot-isolation",),
+    "G-single-process": ("strong-session-snapshot-isolation",),
+    "G-nonadjacent-process": ("strong-session-snapshot-isolation",),
+    "G2-item-process": ("strong-session-serializable",),
+    "G0-realtime": ("strong-snapshot-isolation",),
+    "G1c-realtime": ("strong-snapshot-isolation",),
+    "G-single-realtime": ("strong-snapshot-isolation",),
+    "G-nonadjacent-realtime": ("strong-snapshot-isolation",),
+    "G2-item-realtime": ("strict-serializable",),
+}
+"""Anomaly -> the weakest models that exclude it; whatever implies one of them excludes it too."""
+
+_ALL = WW | WR | RW
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found: a status for each transactional model, and the anomalies, worst first."""
+
+    models: dict[str, Status]
+    anomalies: tuple[Verdict, ...]
+    statistics: dict[str, int | str]
+
+
+class _TimeUp(Exception):
+    """The deadline has passed."""
+
+
+def check(
+    history: History,
+    data_type: str,
+    limits: Limits,
+    deadline_ns: int | None = None,
+    semantics: Semantics | None = None,
+) -> Findings:
+    """Judge a history of "list-append" or "rw-register" transactions. Raises `UnsuitableHistory`."""
+    return _Check(history, data_type, limits, deadline_ns, semantics or Semantics()).run()
+
+
+class _Check:
+    def __init__(
+        self,
+        history: History,
+        data_type: str,
+        limits: Limits,
+        deadline_ns: int | None,
+        semantics: Semantics,
+    ) -> None:
+        self.history = history
+        self.data_type = data_type
+        self.limits = limits
+        self.deadline_ns = deadline_ns
+        self.semantics = semantics
+        self.anomalies: list[Verdict] = []
+        self.broken: set[str] = set()
+        self.undecided = ""
+
+    def spend(self) -> None:
+        """Raises `_TimeUp` once the time is up."""
+        if self.deadline_ns is not None and self.limits.clock_ns() >= self.deadline_ns:
+            raise _TimeUp
+
+    def run(self) -> Findings:
+        facts: Facts
+        if self.data_type == "list-append":
+            facts = append_facts(self.history)
+        elif self.data_type == "rw-register":
+            facts = register_facts(self.history, self.semantics.initial)
+        else:
+            raise UnsuitableHistory(f"{self.data_type} is no type of transactions")
+        statuses: dict[str, Status] = {}
+        edges = 0
+        try:
+            self.spend()
+            self._direct(facts)
+            graph = facts.graph()
+            edges = sum(map(len, graph.out))
+            self.spend()
+            self._cycles(facts, graph)
+            self.spend()
+            self._decide(facts, graph, statuses)
+        except (_TimeUp, OverflowError) as error:
+            self.undecided = "time limit" if isinstance(error, _TimeUp) else str(error)
+        for model in violated_by(self.broken):
+            if model in TRANSACTIONAL:
+                statuses[model] = Status.VIOLATION
+        left = Status.UNKNOWN if self.undecided else Status.VALID
+        return Findings(
+            models={model: statuses.get(model, left) for model in TRANSACTIONAL},
+            anomalies=tuple(self.anomalies),
+            statistics={
+                "transactions": len(facts.all),
+                "edges": edges,
+                **({"limit": self.undecided} if self.undecided else {}),
+            },
+        )
+
+    # -- anomalies
+
+    def _direct(self, facts: Facts) -> None:
+        """What is wrong without any cycle."""
+        findings = list(facts.findings)
+        if not any(finding.anomaly == "lost-update" for finding in findings):
+            found = overtaken(facts)
+            findings.extend([found] if found is not None else [])
+        for in_order in (True, False):
+            found = fractured(facts, in_order)
+            findings.extend([found] if found is not None else [])
+        counts: dict[str, int] = {}
+        for finding in findings:
+            counts[finding.anomaly] = counts.get(finding.anomaly, 0) + 1
+            if counts[finding.anomaly] <= DETAILED:
+                self.anomalies.append(self._from_finding(finding))
+
+    def _from_finding(self, finding: Finding) -> Verdict:
+        models = BREAKS[finding.anomaly]
+        self.broken.update(models)
+        return Verdict(
+            status=Status.VIOLATION,
+            model=models[0],
+            data_type=self.data_type,
+            key=finding.key,
+            operations=len(self.history),
+            explanation=f"{finding.anomaly}: {finding.words}.",
+            witness=_by_invocation([t.operation for t in finding.transactions]),
+            anomaly=finding.anomaly,
+        )
+
+    def _cycles(self, facts: Facts, graph: Graph) -> None:
+        names = {verdict.anomaly for verdict in self.anomalies}
+        for name, cycle in find_cycles(graph):
+            for shown in dict.fromkeys((name, *_special(name, cycle, graph))):
+                self.broken.update(BREAKS[shown])
+                if shown not in names:
+                    names.add(shown)
+                    self.anomalies.append(self._from_cycle(shown, cycle, facts, graph))
+            self.spend()
+
+    def _from_cycle(self, name: str, cycle: Cycle, facts: Facts, graph: Graph) -> Verdict:
+        edges = []
+        places = cycle.places
+        for place, kind in enumerate(cycle.kinds):
+            source, target = places[place], places[(place + 1) % len(places)]
+            edges.append(_edge(facts, graph, source, target, kind))
+        words = "; ".join(edge.reason for edge in edges)
+        return Verdict(
+            status=Status.VIOLATION,
+            model=BREAKS[name][0],
+            data_type=self.data_type,
+            key=next((edge.key for edge in edges if edge.key is not None), None),
+            operations=len(self.history),
+            explanation=f"{name}: {words}: each comes before the next, and the last before the first.",
+            witness=_by_invocation([facts.all[place].operation for place in places]),
+            anomaly=name,
+            cycle=tuple(edges),
+        )
+
+    # -- models
+
+    def _decide(self, facts: Facts, graph: Graph, statuses: dict[str, Status]) -> None:
+        """What anomalies alone leave open."""
+        if not isinstance(facts, RegisterFacts):
+            for model in _broken_models(facts, graph):
+                statuses[model] = Status.VIOLATION
+            return
+        open_models = set(TRANSACTIONAL) - violated_by(self.broken)
+        if not open_models:
+            return
+        completions = facts.completions(COMPLETIONS)
+        if completions is not None:
+            self._by_completion(completions, open_models, statuses)
+            return
+        self._by_search(facts, graph, open_models, statuses)
+
+    def _by_completion(
+        self, completions: Iterator[tuple[Facts, Graph]], left: set[str], statuses: dict[str, Status]
+    ) -> None:
+        """A model holds where it holds for some order of versions."""
+        left = set(left)
+        for facts, graph in completions:
+            left &= _broken_models(facts, graph)
+            if not left:
+                return
+            self.spend()
+        for model in left:
+            statuses[model] = Status.VIOLATION
+        self.anomalies.extend(self._unordered(left))
+
+    def _unordered(self, models: set[str]) -> list[Verdict]:
+        """What no order of versions explains has no cycle of its own to show."""
+        weakest = [m for m in reversed(TRANSACTIONAL) if m in models][:1]
+        return [
+            Verdict(
+                status=Status.VIOLATION,
+                model=model,
+                data_type=self.data_type,
+                key=None,
+                operations=len(self.history),
+                explanation=f"no order of the versions is {model}: every one was tried.",
+                witness=tuple(self.history.operations[:50]),
+                anomaly="no-version-order",
+            )
+            for model in weakest
+            if not any(model in BREAKS[v.anomaly] for v in self.anomalies)
+        ]
+
+    def _by_search(self, facts: Facts, graph: Graph, left: set[str], statuses: dict[str, Status]) -> None:
+        """Serial orders imply everything below them."""
+        for model, kinds in (
+            ("strict-serializable", WW | WR | PROCESS | REAL_TIME),
+            ("strong-session-serializable", WW | WR | PROCESS),
+            ("serializable", WW | WR),
+        ):
+            if model not in left:
+                continue
+            found = serial_order(facts, graph, kinds, self.spend)
+            if found:
+                return
+            if found is None:
+                self.undecided = "limit of the search for a serial order"
+                return
+            statuses[model] = Status.VIOLATION
+        self.undecided = "no serial order: the order of versions was not looked for further"
+
+
+def _broken_models(facts: Facts, graph: Graph) -> frozenset[str]:
+    """The models this graph, with every version in its place, does not have; cycles only."""
+    broken: set[str] = set()
+    if has_cycle(graph, WW):
+        broken.add("read-uncommitted")
+    if has_cycle(graph, WW | WR):
+        broken.add("read-committed")
+    if overtaken(facts) is not None:
+        broken.add("cursor-stability")
+    if fractured(facts, True) is not None:
+        broken.add("monotonic-atomic-view")
+    if fractured(facts, False) is not None:
+        broken.add("read-atomic")
+    if has_cycle(graph, _ALL | PROCESS | REAL_TIME):
+        tests: tuple[tuple[str, Callable[[], bool]], ...] = (
+            ("parallel-snapshot-isolation", lambda: has_single(graph, 0)),
+            ("snapshot-isolation", lambda: has_spaced(graph, 0)),
+            ("strong-session-snapshot-isolation", lambda: has_spaced(graph, PROCESS)),
+            ("strong-snapshot-isolation", lambda: has_spaced(graph, PROCESS | REAL_TIME)),
+            ("repeatable-read", lambda: has_cycle(graph, _ALL)),
+            ("strong-session-serializable", lambda: has_cycle(graph, _ALL | PROCESS)),
+            ("strict-serializable", lambda: True),
+        )
+        for model, test in tests:
+            if test():
+                broken.add(model)
+    return violated_by(broken)
+
+
+def _special(name: str, cycle: Cycle, graph: Graph) -> list[str]:
+    """The finer names of a cycle: write skew and long fork."""
+    if name != "G2-item":
+        return []
+    keys: set[Hashable] = set()
+    places = cycle.places
+    for place, kind in enumerate(cycle.kinds):
+        if kind == RW:
+            why = graph.why.get((places[place], places[(place + 1) % len(places)], RW))
+            keys.add(why.key if why is not None else None)
+    if cycle.kinds == (RW, RW) and len(keys) > 1:
+        return ["write-skew"]
+    return []
+
+
+def _edge(facts: Facts, graph: Graph, source: int, target: int, kind: int) -> Edge:
+    before, after = facts.all[source], facts.all[target]
+    why = graph.why.get((source, target, kind))
+    key = None if why is None else why.key
+    if kind == PROCESS:
+        words = f"process {before.operation.process} did {before.name} before {after.name}"
+    elif kind == REAL_TIME:
+        words = f"{before.name} had completed before {after.name} was invoked"
+    elif why is None:
+        words = f"{before.name} comes before {after.name} ({NAMES[kind]})"
+    elif kind == WW:
+        words = f"{after.name} wrote {why.after!r} to {key!r} after {before.name}'s {why.before!r} (ww)"
+    elif kind == WR:
+        words = f"{after.name} read {why.after!r} of {key!r}, which {before.name} wrote (wr)"
+    else:
+        words = (
+            f"{before.name} read {key!r} at {show(why.before)}, before {after.name} wrote {why.after!r} (rw)"
+        )
+    return Edge(before.operation, after.operation, NAMES[kind], words, key)
+
+
+def _by_invocation(operations: list[Operation]) -> tuple[Operation, ...]:
+    return tuple(sorted({o.index: o for o in operations}.values(), key=lambda o: o.index))

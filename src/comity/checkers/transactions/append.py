@@ -1,0 +1,227 @@
+"""Lists that are appended to: reads show the order of versions (Alvaro & Kingsbury 2020, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from comity.checkers.history import History, Outcome
+from comity.checkers.transactions.facts import ExternalRead, Facts, Finding, lost_updates
+from comity.checkers.transactions.problem import APPEND, READ, Transaction, Transactions, unsuitable
+
+
+def append_facts(history: History) -> Facts:
+    """Everything but cycles. Raises `UnsuitableHistory` where a value is appended twice to a key."""
+    transactions = Transactions(history, APPEND)
+    found = _Appends(transactions)
+    return found.facts
+
+
+class _Appends:
+    def __init__(self, transactions: Transactions) -> None:
+        self.facts = Facts(transactions)
+        self.author: dict[tuple[Hashable, Any], Transaction] = {}
+        for transaction in (*transactions.all, *transactions.failed, *transactions.unknown):
+            for f, key, value in transaction.steps:
+                if f == APPEND:
+                    if (key, value) in self.author:
+                        raise unsuitable(transaction, f"{value!r} is appended to key {key!r} more than once")
+                    self.author[key, value] = transaction
+        self.longest: dict[Hashable, tuple[Any, ...]] = {}
+        self.by_longest: dict[Hashable, Transaction] = {}
+        happened = self._survey(transactions)
+        transactions.keep(happened)
+        self._fill()
+
+    def _survey(self, transactions: Transactions) -> set[int]:
+        """The longest read of every key; the unknown transactions of whose appends somebody read one."""
+        unknown = {t.operation.index for t in transactions.unknown}
+        happened: set[int] = set()
+        for transaction in transactions.all:
+            own: set[tuple[Hashable, Any]] = set()
+            for f, key, value in transaction.steps:
+                if f == APPEND:
+                    own.add((key, value))
+                    continue
+                elements = _elements(transaction, value)
+                if len(elements) > len(self.longest.get(key, ())):
+                    self.longest[key] = elements
+                    self.by_longest[key] = transaction
+        if unknown:
+            for transaction in transactions.all:
+                for f, key, value in transaction.steps:
+                    if f == READ:
+                        for element in value or ():
+                            author = self.author.get((key, element))
+                            if author is not None and author.operation.index in unknown:
+                                happened.add(author.operation.index)
+        return happened
+
+    def _fill(self) -> None:
+        facts = self.facts
+        self.sound = {key: self._sound(key) for key in self.longest}
+        for key in {key for t in facts.all for f, key, _ in t.steps if f == READ} - self.sound.keys():
+            self.sound[key] = 0
+        self.place_of = {
+            (key, element): place
+            for key, elements in self.longest.items()
+            for place, element in enumerate(elements)
+        }
+        for transaction in facts.all:
+            if transaction.known:
+                self._reads(transaction)
+        committed = {t.operation.index for t in facts.all}
+        for key, elements in self.longest.items():
+            self._order(key, elements, committed)
+        known = {key: frozenset(order) for key, order in facts.order.items()}
+        for transaction in facts.all:
+            for f, key, value in transaction.steps:
+                if f == APPEND:
+                    facts.writer[key, value] = transaction.place
+                    facts.last_write[transaction.place, key] = value
+                    if value not in known.get(key, ()):
+                        facts.tail.setdefault(key, []).append(value)
+        for key in facts.tail:
+            facts.order.setdefault(key, [])
+        self._intermediate()
+        facts.findings.extend(lost_updates(facts))
+
+    def _sound(self, key: Hashable) -> int:
+        """How much of the longest read of a key was appended, once, by what may have happened."""
+        seen: set[Any] = set()
+        for place, element in enumerate(self.longest[key]):
+            author = self.author.get((key, element))
+            if author is None or author.operation.outcome is Outcome.FAIL or element in seen:
+                return place
+            seen.add(element)
+        return len(self.longest[key])
+
+    def _mine(self, transaction: Transaction, key: Hashable, length: int) -> bool:
+        """Whether something the transaction appends itself stands among what it read of others."""
+        return any(
+            f == APPEND and named == key and self.place_of.get((key, value), length) < length
+            for f, named, value in transaction.steps
+        )
+
+    def _order(self, key: Hashable, elements: tuple[Any, ...], committed: set[int]) -> None:
+        """The versions of a key in their order, without what failed or was never appended."""
+        facts, reader = self.facts, self.by_longest[key]
+        order: list[Any] = []
+        aborted: Transaction | None = None
+        for element in elements:
+            author = self.author.get((key, element))
+            if author is None or author.operation.index not in committed:
+                aborted = author or aborted
+                continue
+            if aborted is not None:
+                words = (
+                    f"{author.name} appended {element!r} to {key!r} on top of what {aborted.name} had "
+                    "appended, which failed"
+                )
+                facts.findings.append(Finding("dirty-update", (aborted, author, reader), words, key))
+                aborted = None
+            order.append(element)
+        facts.order[key] = list(dict.fromkeys(order))
+
+    def _reads(self, transaction: Transaction) -> None:
+        """One transaction's reads: what it saw of others, and whether it agrees with itself."""
+        facts = self.facts
+        expected: dict[Hashable, tuple[Any, ...]] = {}
+        appended: dict[Hashable, list[Any]] = {}
+        for step, (f, key, value) in enumerate(transaction.steps):
+            if f == APPEND:
+                if key in expected:
+                    expected[key] = (*expected[key], value)
+                else:
+                    appended.setdefault(key, []).append(value)
+                continue
+            elements = _elements(transaction, value)
+            if key in expected:
+                if elements != expected[key]:
+                    words = f"{transaction.name} read {key!r} as {list(elements)}, by itself it must be "
+                    words += f"{list(expected[key])}"
+                    facts.findings.append(Finding("internal", (transaction,), words, key))
+                    expected[key] = elements
+                continue
+            own = tuple(appended.get(key, ()))
+            expected[key] = elements
+            others = elements
+            if own:
+                if elements[len(elements) - len(own) :] != own or len(elements) < len(own):
+                    words = f"{transaction.name} read {key!r} as {list(elements)[-8:]} after it had appended "
+                    words += f"{list(own)}"
+                    facts.findings.append(Finding("internal", (transaction,), words, key))
+                    continue
+                others = elements[: len(elements) - len(own)]
+            self._external(transaction, key, others, elements, step)
+
+    def _external(
+        self,
+        transaction: Transaction,
+        key: Hashable,
+        others: tuple[Any, ...],
+        elements: tuple[Any, ...],
+        step: int,
+    ) -> None:
+        facts = self.facts
+        longest = self.longest.get(key, ())
+        agrees = elements == longest[: len(elements)]
+        if agrees and len(elements) <= self.sound[key] and not self._mine(transaction, key, len(others)):
+            facts.reads.append(ExternalRead(transaction.place, key, others[-1] if others else None, step))
+            return
+        if not agrees:
+            reader = self.by_longest[key]
+            words = (
+                f"{transaction.name} read {key!r} as {list(elements)[-8:]}, {reader.name} as "
+                f"{list(longest)[-8:]}: neither is the beginning of the other"
+            )
+            facts.findings.append(Finding("incompatible-order", (transaction, reader), words, key))
+        if len(set(elements)) != len(elements):
+            words = f"{transaction.name} read an element of {key!r} twice: {list(elements)[-8:]}"
+            facts.findings.append(Finding("duplicate-elements", (transaction,), words, key))
+        version = others[-1] if others else None
+        for element in others:
+            author = self.author.get((key, element))
+            if author is None:
+                words = f"{transaction.name} read {element!r} of {key!r}, which nobody appended"
+                facts.findings.append(Finding("garbage-read", (transaction,), words, key))
+            elif author is transaction:
+                words = f"{transaction.name} read {element!r} of {key!r}, which it appended only afterwards"
+                facts.findings.append(Finding("future-read", (transaction,), words, key))
+            elif author.operation.outcome is Outcome.FAIL:
+                words = f"{transaction.name} read {element!r} of {key!r}, which {author.name} appended, "
+                words += "and failed"
+                facts.findings.append(Finding("G1a", (author, transaction), words, key))
+        while version is not None:
+            author = self.author.get((key, version))
+            if author is not None and author is not transaction and author.place >= 0:
+                break
+            others = others[:-1]
+            version = others[-1] if others else None
+        facts.reads.append(ExternalRead(transaction.place, key, version, step))
+
+    def _intermediate(self) -> None:
+        """Reads of a version that its author went on to change (G1b)."""
+        facts = self.facts
+        for read in facts.reads:
+            if read.version is None:
+                continue
+            author = facts.writer.get((read.key, read.version))
+            if author is None or author == read.transaction:
+                continue
+            last = facts.last_write[author, read.key]
+            if last != read.version:
+                reader, writer = facts.all[read.transaction], facts.all[author]
+                words = (
+                    f"{reader.name} read {read.key!r} with {read.version!r} at its end, which {writer.name} "
+                    f"went on to append {last!r} to"
+                )
+                facts.findings.append(Finding("G1b", (writer, reader), words, read.key))
+
+
+def _elements(transaction: Transaction, value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, tuple):
+        raise unsuitable(transaction, f"a read of a list returns a list, not {value!r}")
+    return value

@@ -1,0 +1,206 @@
+"""Registers: what a read returned tells who wrote it, and little of the order of writes.
+
+What is certain (Alvaro & Kingsbury 2020, section 4.3): the initial version comes first, and what a
+transaction writes after reading a version comes after that version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from itertools import product
+from typing import Any
+
+from comity.checkers.datatypes.base import show
+from comity.checkers.history import History, Outcome
+from comity.checkers.transactions.facts import ExternalRead, Facts, Finding, lost_updates
+from comity.checkers.transactions.graph import RW, WR, WW, Graph, Why
+from comity.checkers.transactions.problem import READ, WRITE, Transaction, Transactions, unsuitable
+
+EDGE_LIMIT = 2_000_000
+
+
+class RegisterFacts(Facts):
+    """Versions in the partial order that is certain.
+
+    after: (key, version) -> places of the transactions that read it and wrote the key. first: by key,
+    transactions whose version follows no other for certain.
+    """
+
+    def __init__(self, transactions: Transactions) -> None:
+        super().__init__(transactions)
+        self.after: dict[tuple[Hashable, Any], list[int]] = {}
+        self.first: dict[Hashable, list[int]] = {}
+        self.follows: dict[tuple[int, Hashable], Any] = {}
+        self.versions: dict[Hashable, list[Any]] = {}
+
+    def add_versions(self, graph: Graph) -> None:
+        edges = 0
+        for (key, version), places in self.after.items():
+            for place in places:
+                why = Why(key, version, self.last_write[place, key])
+                graph.add(self.writer[key, version], place, WW, why)
+        for read in self.reads:
+            key, version = read.key, read.version
+            if version is None:
+                nexts = self.first.get(key, [])
+            else:
+                if (key, version) not in self.writer:
+                    continue
+                graph.add(self.writer[key, version], read.transaction, WR, Why(key, version, version))
+                nexts = self.after.get((key, version), [])
+            edges += len(nexts)
+            if edges > EDGE_LIMIT:
+                raise OverflowError("edges between the initial version and blind writes")
+            for place in nexts:
+                why = Why(key, version, self.last_write[place, key])
+                graph.add(read.transaction, place, RW, why)
+
+    def completions(self, limit: int) -> Iterator[tuple[Facts, Graph]] | None:
+        """The graph of every total order of versions that agrees with what is certain; None where there
+        may be more than `limit`."""
+        orders: dict[Hashable, list[list[Any]]] = {}
+        total = 1
+        for key, versions in self.versions.items():
+            before = {version: self.follows.get((self.writer[key, version], key)) for version in versions}
+            orders[key] = []
+            for order in _extensions(versions, before):
+                orders[key].append(order)
+                if total * len(orders[key]) > limit:
+                    return None
+            total *= max(len(orders[key]), 1)
+        return self._graphs(orders)
+
+    def _graphs(self, orders: dict[Hashable, list[list[Any]]]) -> Iterator[tuple[Facts, Graph]]:
+        keys = list(orders)
+        for chosen in product(*(orders[key] for key in keys)):
+            exact = Facts(self.transactions)
+            exact.writer = self.writer
+            exact.reads = self.reads
+            exact.last_write = self.last_write
+            exact.order = dict(zip(keys, chosen, strict=True))
+            yield exact, exact.graph()
+
+
+def _extensions(versions: list[Any], before: dict[Any, Any]) -> Iterator[list[Any]]:
+    """Every order of versions in which each comes after the one it follows."""
+    if not versions:
+        yield []
+        return
+    left = set(versions)
+    for version in versions:
+        if before[version] not in left:
+            rest = [other for other in versions if other != version]
+            for order in _extensions(rest, before):
+                yield [version, *order]
+
+
+def register_facts(history: History, initial: Any = None) -> RegisterFacts:
+    """Everything but cycles. Raises `UnsuitableHistory` where a value is written twice to a key."""
+    transactions = Transactions(history, WRITE)
+    return _Writes(transactions, initial).facts
+
+
+class _Writes:
+    def __init__(self, transactions: Transactions, initial: Any) -> None:
+        self.facts = RegisterFacts(transactions)
+        self.initial = initial
+        self.author: dict[tuple[Hashable, Any], Transaction] = {}
+        for transaction in (*transactions.all, *transactions.failed, *transactions.unknown):
+            for f, key, value in transaction.steps:
+                if f == WRITE:
+                    if (key, value) in self.author:
+                        raise unsuitable(transaction, f"{value!r} is written to key {key!r} more than once")
+                    self.author[key, value] = transaction
+        happened = {
+            self.author[key, value].operation.index
+            for t in transactions.all
+            for f, key, value in t.steps
+            if f == READ and (key, value) in self.author
+        }
+        transactions.keep(happened)
+        for transaction in self.facts.all:
+            for f, key, value in transaction.steps:
+                if f == WRITE:
+                    self.facts.writer[key, value] = transaction.place
+                    self.facts.last_write[transaction.place, key] = value
+        for (_, key), value in self.facts.last_write.items():
+            self.facts.versions.setdefault(key, []).append(value)
+        for transaction in self.facts.all:
+            if transaction.known:
+                self._reads(transaction)
+        self._relate()
+        self.facts.findings.extend(lost_updates(self.facts))
+
+    def _reads(self, transaction: Transaction) -> None:
+        facts = self.facts
+        current: dict[Hashable, Any] = {}
+        mine = {(key, value) for f, key, value in transaction.steps if f == WRITE}
+        for step, (f, key, value) in enumerate(transaction.steps):
+            if f == WRITE:
+                current[key] = value
+                continue
+            if key in current:
+                if current[key] != value:
+                    words = f"{transaction.name} read {key!r} as {show(value)}, by itself it must be "
+                    words += show(current[key])
+                    facts.findings.append(Finding("internal", (transaction,), words, key))
+                continue
+            current[key] = value
+            if value is None or value == self.initial:
+                facts.reads.append(ExternalRead(transaction.place, key, None, step))
+                continue
+            if (key, value) in mine:
+                words = f"{transaction.name} read {value!r} of {key!r}, which it wrote only afterwards"
+                facts.findings.append(Finding("future-read", (transaction,), words, key))
+                continue
+            self._external(transaction, key, value, step)
+
+    def _external(self, transaction: Transaction, key: Hashable, value: Any, step: int) -> None:
+        facts = self.facts
+        author = self.author.get((key, value))
+        if author is None:
+            words = f"{transaction.name} read {value!r} of {key!r}, which nobody wrote"
+            facts.findings.append(Finding("garbage-read", (transaction,), words, key))
+            return
+        if author.operation.outcome is Outcome.FAIL:
+            words = f"{transaction.name} read {value!r} of {key!r}, which {author.name} wrote, and failed"
+            facts.findings.append(Finding("G1a", (author, transaction), words, key))
+            return
+        last = facts.last_write[author.place, key]
+        if last != value:
+            words = f"{transaction.name} read {value!r} of {key!r}, which {author.name} went on to overwrite "
+            words += f"with {last!r}"
+            facts.findings.append(Finding("G1b", (author, transaction), words, key))
+        facts.reads.append(ExternalRead(transaction.place, key, last, step))
+
+    def _relate(self) -> None:
+        """Which version a transaction's own follows: the one it had read."""
+        facts = self.facts
+        for read in facts.reads:
+            if (read.transaction, read.key) not in facts.last_write:
+                continue
+            if read.version is not None:
+                facts.follows[read.transaction, read.key] = read.version
+                facts.after.setdefault((read.key, read.version), []).append(read.transaction)
+        for place, key in facts.last_write:
+            if (place, key) not in facts.follows:
+                facts.first.setdefault(key, []).append(place)
+        self._cyclic_versions()
+
+    def _cyclic_versions(self) -> None:
+        """Versions each follow at most one other: walking back ends, or goes round."""
+        facts = self.facts
+        done: set[tuple[int, Hashable]] = set()
+        for start in facts.follows:
+            walk: dict[tuple[int, Hashable], int] = {}
+            node = start
+            while node in facts.follows and node not in done and node not in walk:
+                walk[node] = len(walk)
+                node = (facts.writer[node[1], facts.follows[node]], node[1])
+            if node in walk:
+                key = node[1]
+                who = tuple(facts.all[place] for place, _ in list(walk)[walk[node] :])
+                words = f"the versions of {key!r} follow one another in a circle: "
+                words += ", ".join(f"{t.name} wrote {facts.last_write[t.place, key]!r}" for t in who)
+                facts.findings.append(Finding("cyclic-versions", who, words, key))
+            done.update(walk)
