@@ -158,8 +158,8 @@ def fractured(facts: Facts, in_order: bool) -> Finding | None:
                 if _older(facts, position, missed, written):
                     reader, writer = facts.all[place], facts.all[author]
                     words = (
-                        f"{reader.name} read {seen.key!r} as {writer.name} wrote it, but {missed.key!r} as it "
-                        f"was before {writer.name} wrote {written!r}"
+                        f"{reader.name} read {seen.key!r} as {writer.name} wrote it, but {missed.key!r} as "
+                        f"it was before {writer.name} wrote {written!r}"
                     )
                     return Finding(
                         "vanishing-transaction" if in_order else "fractured-read",
