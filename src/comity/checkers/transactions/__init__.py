@@ -19,7 +19,7 @@ from comity.checkers.models import TRANSACTIONAL, violated_by
 from comity.checkers.semantics import Semantics
 from comity.checkers.transactions.append import append_facts
 from comity.checkers.transactions.cycles import Cycle, find_cycles, has_cycle, has_single, has_spaced
-from comity.checkers.transactions.facts import Facts, Finding, fractured, overtaken
+from comity.checkers.transactions.facts import Facts, Finding, dirty_writes, fractured, overtaken
 from comity.checkers.transactions.graph import NAMES, PROCESS, REAL_TIME, RW, WR, WW, Graph
 from comity.checkers.transactions.register import RegisterFacts, register_facts
 from comity.checkers.transactions.search import serial_order
@@ -36,7 +36,7 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "garbage-read": ("read-uncommitted",),
     "duplicate-elements": ("read-uncommitted",),
     "cyclic-versions": ("read-uncommitted",),
-    "G0": ("read-uncommitted",),
+    "G0": ("read-committed",),
     "incompatible-order": ("read-committed",),
     "dirty-update": ("read-committed",),
     "future-read": ("read-committed", "read-atomic"),
@@ -46,7 +46,7 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "lost-update": ("cursor-stability", "parallel-snapshot-isolation", "repeatable-read"),
     "vanishing-transaction": ("monotonic-atomic-view",),
     "fractured-read": ("read-atomic", "repeatable-read"),
-    "internal": ("read-atomic",),
+    "internal": ("read-uncommitted",),
     "G-single": ("parallel-snapshot-isolation", "repeatable-read"),
     "G-nonadjacent": ("snapshot-isolation", "repeatable-read"),
     "long-fork": ("snapshot-isolation", "repeatable-read"),
@@ -63,7 +63,8 @@ BREAKS: dict[str, tuple[str, ...]] = {
     "G-nonadjacent-realtime": ("strong-snapshot-isolation",),
     "G2-item-realtime": ("strict-serializable",),
 }
-"""Anomaly -> the weakest models that exclude it; whatever implies one of them excludes it too."""
+"""Anomaly -> the weakest models that exclude it; whatever implies one of them excludes it too. (G0 among
+transactions that are known to have committed breaks read uncommitted as well: see `dirty_writes`.)"""
 
 _ALL = WW | WR | RW
 
@@ -167,7 +168,7 @@ class _Check:
                 self.anomalies.append(self._from_finding(finding))
 
     def _from_finding(self, finding: Finding) -> Verdict:
-        models = BREAKS[finding.anomaly]
+        models = finding.breaks or BREAKS[finding.anomaly]
         self.broken.update(models)
         return Verdict(
             status=Status.VIOLATION,
@@ -213,18 +214,32 @@ class _Check:
 
     def _decide(self, facts: Facts, graph: Graph, statuses: dict[str, Status]) -> None:
         """What anomalies alone leave open."""
-        if not isinstance(facts, RegisterFacts):
-            for model in _broken_models(facts, graph):
-                statuses[model] = Status.VIOLATION
-            return
-        open_models = set(TRANSACTIONAL) - violated_by(self.broken)
-        if not open_models:
+        broken = _broken_models(facts, graph)
+        self.broken.update(broken)
+        left = set(TRANSACTIONAL) - violated_by(self.broken)
+        certain = not isinstance(facts, RegisterFacts) and all(len(t) < 2 for t in facts.tail.values())
+        if not left or certain or not (self.anomalies or isinstance(facts, RegisterFacts)):
             return
         completions = facts.completions(COMPLETIONS)
         if completions is not None:
-            self._by_completion(completions, open_models, statuses)
-            return
-        self._by_search(facts, graph, open_models, statuses)
+            self._by_completion(completions, left, statuses)
+        elif isinstance(facts, RegisterFacts):
+            self._by_search(facts, graph, left, statuses)
+        else:
+            self._by_one_order(facts, left, statuses)
+
+    def _by_one_order(self, facts: Facts, left: set[str], statuses: dict[str, Status]) -> None:
+        """Lists with many appends that nobody read. Serial orders do not depend on theirs (any order that
+        agrees with the graph will do); for the other models one that is likely is tried."""
+        orders = {}
+        for key in facts.order:
+            tail = facts.tail.get(key, [])
+            ended = {value: facts.all[facts.writer[key, value]].operation.index for value in tail}
+            orders[key] = [*facts.order.get(key, []), *sorted(tail, key=ended.__getitem__)]
+        exact, graph = facts.completed(orders)
+        for model in left & _broken_models(exact, graph):
+            if not model.endswith("serializable"):
+                statuses[model] = Status.UNKNOWN
 
     def _by_completion(
         self, completions: Iterator[tuple[Facts, Graph]], left: set[str], statuses: dict[str, Status]
@@ -280,7 +295,7 @@ class _Check:
 def _broken_models(facts: Facts, graph: Graph) -> frozenset[str]:
     """The models this graph, with every version in its place, does not have; cycles only."""
     broken: set[str] = set()
-    if has_cycle(graph, WW):
+    if dirty_writes(facts):
         broken.add("read-uncommitted")
     if has_cycle(graph, WW | WR):
         broken.add("read-committed")

@@ -83,6 +83,10 @@ class _Appends:
                         facts.tail.setdefault(key, []).append(value)
         for key in facts.tail:
             facts.order.setdefault(key, [])
+        self._own_order()
+        for key in {f.key for f in facts.findings if f.anomaly == "incompatible-order"}:
+            if self._torn(key):
+                facts.torn.add(key)
         self._intermediate()
         facts.findings.extend(lost_updates(facts))
 
@@ -126,33 +130,26 @@ class _Appends:
     def _reads(self, transaction: Transaction) -> None:
         """One transaction's reads: what it saw of others, and whether it agrees with itself."""
         facts = self.facts
-        expected: dict[Hashable, tuple[Any, ...]] = {}
-        appended: dict[Hashable, list[Any]] = {}
+        own: dict[Hashable, tuple[Any, ...]] = {}
+        seen: dict[Hashable, tuple[Any, ...]] = {}
         for step, (f, key, value) in enumerate(transaction.steps):
+            mine = own.get(key, ())
             if f == APPEND:
-                if key in expected:
-                    expected[key] = (*expected[key], value)
-                else:
-                    appended.setdefault(key, []).append(value)
+                own[key] = (*mine, value)
                 continue
             elements = _elements(transaction, value)
-            if key in expected:
-                if elements != expected[key]:
-                    words = f"{transaction.name} read {key!r} as {list(elements)}, by itself it must be "
-                    words += f"{list(expected[key])}"
-                    facts.findings.append(Finding("internal", (transaction,), words, key))
-                    expected[key] = elements
+            others = elements[: len(elements) - len(mine)] if mine else elements
+            if mine and (len(elements) < len(mine) or elements[len(others) :] != mine):
+                words = f"{transaction.name} read {key!r} as {list(elements)[-8:]} after it had appended "
+                words += f"{list(mine)[-8:]}"
+                facts.findings.append(Finding("internal", (transaction,), words, key))
                 continue
-            own = tuple(appended.get(key, ()))
-            expected[key] = elements
-            others = elements
-            if own:
-                if elements[len(elements) - len(own) :] != own or len(elements) < len(own):
-                    words = f"{transaction.name} read {key!r} as {list(elements)[-8:]} after it had appended "
-                    words += f"{list(own)}"
-                    facts.findings.append(Finding("internal", (transaction,), words, key))
-                    continue
-                others = elements[: len(elements) - len(own)]
+            before = seen.get(key)
+            if before is not None and before != others:
+                words = f"{transaction.name} read {key!r} as {list(elements)[-8:]}, by what it had read and "
+                words += f"appended it must be {[*before, *mine][-8:]}"
+                facts.findings.append(Finding("internal", (transaction,), words, key, ("read-atomic",)))
+            seen[key] = others
             self._external(transaction, key, others, elements, step)
 
     def _external(
@@ -199,6 +196,47 @@ class _Appends:
             others = others[:-1]
             version = others[-1] if others else None
         facts.reads.append(ExternalRead(transaction.place, key, version, step))
+
+    def _torn(self, key: Hashable) -> bool:
+        """Whether the reads of a key are of no one timeline even without what is not known to have
+        committed: then they were dirty, and say nothing of the order of writes."""
+        sure = {value: t for (named, value), t in self.author.items() if named == key and t.known}
+        reads = [
+            tuple(element for element in value or () if element in sure)
+            for t in self.facts.all
+            if t.known
+            for f, named, value in t.steps
+            if f == READ and named == key
+        ]
+        longest = max(reads, key=len)
+        if any(read != longest[: len(read)] for read in reads):
+            return True
+        last: dict[int, int] = {}
+        for element in longest:
+            t = sure[element]
+            mine = [value for f, named, value in t.steps if f == APPEND and named == key]
+            count = last.get(t.place, 0)
+            if count >= len(mine) or mine[count] != element:
+                return True
+            last[t.place] = count + 1
+        return False
+
+    def _own_order(self) -> None:
+        """A transaction's appends to a key, seen in another order, or the later one without the earlier."""
+        facts = self.facts
+        for transaction in facts.all:
+            last: dict[Hashable, tuple[Any, int]] = {}
+            for f, key, value in transaction.steps:
+                if f != APPEND or key not in self.longest:
+                    continue
+                place = self.place_of.get((key, value), len(self.place_of) + 1)
+                before = last.get(key)
+                if before is not None and place < before[1]:
+                    words = f"{transaction.name} appended {before[0]!r} to {key!r} and then {value!r}, but "
+                    words += f"{self.by_longest[key].name} read the second without the first before it"
+                    who = (transaction, self.by_longest[key])
+                    facts.findings.append(Finding("incompatible-order", who, words, key))
+                last[key] = (value, place)
 
     def _intermediate(self) -> None:
         """Reads of a version that its author went on to change (G1b)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from itertools import pairwise
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from comity.checkers.datatypes.base import show
@@ -12,16 +12,21 @@ from comity.checkers.transactions.problem import READ, Transaction, Transactions
 
 
 class Finding(NamedTuple):
-    """An anomaly that is no cycle: its name, the transactions it shows in, and the words for it."""
+    """An anomaly that is no cycle: its name, the transactions it shows in, and the words for it.
+
+    breaks: the weakest models that exclude it, where those are not the ones its name stands for.
+    """
 
     anomaly: str
     transactions: tuple[Transaction, ...]
     words: str
     key: Hashable = None
+    breaks: tuple[str, ...] = ()
 
 
 class ExternalRead(NamedTuple):
-    """The first read of a key in a transaction that had not written it: what others had written.
+    """A read of a key: what others had written. A transaction has several of one key only where they
+    differ.
 
     version: the value that was last in what it read, None for the initial version.
     step: where in the transaction it stands.
@@ -50,6 +55,49 @@ class Facts:
         self.reads: list[ExternalRead] = []
         self.findings: list[Finding] = []
         self.last_write: dict[tuple[int, Hashable], Any] = {}
+        self.torn: set[Hashable] = set()
+        """Keys whose reads are of no one timeline."""
+
+    def keys(self) -> list[Hashable]:
+        """Every key that was written."""
+        return list(self.order)
+
+    def orders_of(self, key: Hashable) -> Iterator[list[Any]]:
+        """Every total order of a key's versions that agrees with what is certain."""
+        tail = self.tail.get(key, [])
+        before: dict[Any, Any] = {}
+        last: dict[int, Any] = {}
+        for value in tail:  # by transaction, each in its own order
+            author = self.writer[key, value]
+            before[value] = last.get(author)
+            last[author] = value
+        known = self.order.get(key, [])
+        return ([*known, *rest] for rest in extensions(tail, before))
+
+    def completions(self, limit: int) -> Iterator[tuple[Facts, Graph]] | None:
+        """The facts and graph of every choice of total orders; None where there may be more than `limit`."""
+        orders: dict[Hashable, list[list[Any]]] = {}
+        total = 1
+        for key in self.keys():
+            orders[key] = []
+            for order in self.orders_of(key):
+                orders[key].append(order)
+                if total * len(orders[key]) > limit:
+                    return None
+            total *= max(len(orders[key]), 1)
+        return (
+            self.completed(dict(zip(orders, chosen, strict=True))) for chosen in product(*orders.values())
+        )
+
+    def completed(self, orders: dict[Hashable, list[Any]]) -> tuple[Facts, Graph]:
+        """The same with every version in its place."""
+        exact = Facts(self.transactions)
+        exact.writer = self.writer
+        exact.reads = self.reads
+        exact.last_write = self.last_write
+        exact.order = orders
+        exact.torn = self.torn
+        return exact, exact.graph()
 
     def graph(self) -> Graph:
         """The dependency graph, with process and real-time edges."""
@@ -88,6 +136,19 @@ class Facts:
                     graph.add(read.transaction, self.writer[key, value], RW, Why(key, version, value))
 
 
+def extensions(versions: list[Any], before: dict[Any, Any]) -> Iterator[list[Any]]:
+    """Every order of versions in which each comes after the one it follows."""
+    if not versions:
+        yield []
+        return
+    left = set(versions)
+    for version in versions:
+        if before[version] not in left:
+            rest = [other for other in versions if other != version]
+            for order in extensions(rest, before):
+                yield [version, *order]
+
+
 def writes_after(transaction: Transaction, key: Hashable, step: int) -> bool:
     """Whether a transaction writes the key after that step."""
     return any(f != READ and named == key for f, named, _ in transaction.steps[step + 1 :])
@@ -100,7 +161,9 @@ def lost_updates(facts: Facts) -> list[Finding]:
         if (read.transaction, read.key) not in facts.last_write:
             continue
         if writes_after(facts.all[read.transaction], read.key, read.step):
-            updaters.setdefault((read.key, read.version), []).append(read.transaction)
+            places = updaters.setdefault((read.key, read.version), [])
+            if read.transaction not in places[-1:]:
+                places.append(read.transaction)
     found = []
     for (key, version), places in updaters.items():
         if len(places) > 1:
@@ -111,6 +174,21 @@ def lost_updates(facts: Facts) -> list[Finding]:
             words += "then wrote it: only one update can have built on it"
             found.append(Finding("lost-update", who, words, key))
     return found
+
+
+def dirty_writes(facts: Facts) -> bool:
+    """Whether writes alone are in a circle (G0), among transactions that are known to have committed."""
+    graph = Graph(len(facts.all))
+    for key, order in facts.order.items():
+        if key not in facts.torn:
+            places = [facts.writer[key, value] for value in order]
+            places = [place for place in places if facts.all[place].known]
+            for before, after in pairwise(places):
+                graph.add(before, after, WW)
+            for value in facts.tail.get(key, ()) if places else ():
+                if facts.all[facts.writer[key, value]].known:
+                    graph.add(places[-1], facts.writer[key, value], WW)
+    return bool(graph.components(WW))
 
 
 def overtaken(facts: Facts) -> Finding | None:

@@ -7,12 +7,11 @@ transaction writes after reading a version comes after that version.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from itertools import product
 from typing import Any
 
 from comity.checkers.datatypes.base import show
 from comity.checkers.history import History, Outcome
-from comity.checkers.transactions.facts import ExternalRead, Facts, Finding, lost_updates
+from comity.checkers.transactions.facts import ExternalRead, Facts, Finding, extensions, lost_updates
 from comity.checkers.transactions.graph import RW, WR, WW, Graph, Why
 from comity.checkers.transactions.problem import READ, WRITE, Transaction, Transactions, unsuitable
 
@@ -55,43 +54,13 @@ class RegisterFacts(Facts):
                 why = Why(key, version, self.last_write[place, key])
                 graph.add(read.transaction, place, RW, why)
 
-    def completions(self, limit: int) -> Iterator[tuple[Facts, Graph]] | None:
-        """The graph of every total order of versions that agrees with what is certain; None where there
-        may be more than `limit`."""
-        orders: dict[Hashable, list[list[Any]]] = {}
-        total = 1
-        for key, versions in self.versions.items():
-            before = {version: self.follows.get((self.writer[key, version], key)) for version in versions}
-            orders[key] = []
-            for order in _extensions(versions, before):
-                orders[key].append(order)
-                if total * len(orders[key]) > limit:
-                    return None
-            total *= max(len(orders[key]), 1)
-        return self._graphs(orders)
+    def orders_of(self, key: Hashable) -> Iterator[list[Any]]:
+        versions = self.versions.get(key, [])
+        before = {version: self.follows.get((self.writer[key, version], key)) for version in versions}
+        return extensions(versions, before)
 
-    def _graphs(self, orders: dict[Hashable, list[list[Any]]]) -> Iterator[tuple[Facts, Graph]]:
-        keys = list(orders)
-        for chosen in product(*(orders[key] for key in keys)):
-            exact = Facts(self.transactions)
-            exact.writer = self.writer
-            exact.reads = self.reads
-            exact.last_write = self.last_write
-            exact.order = dict(zip(keys, chosen, strict=True))
-            yield exact, exact.graph()
-
-
-def _extensions(versions: list[Any], before: dict[Any, Any]) -> Iterator[list[Any]]:
-    """Every order of versions in which each comes after the one it follows."""
-    if not versions:
-        yield []
-        return
-    left = set(versions)
-    for version in versions:
-        if before[version] not in left:
-            rest = [other for other in versions if other != version]
-            for order in _extensions(rest, before):
-                yield [version, *order]
+    def keys(self) -> list[Hashable]:
+        return list(self.versions)
 
 
 def register_facts(history: History, initial: Any = None) -> RegisterFacts:
@@ -104,6 +73,8 @@ class _Writes:
     def __init__(self, transactions: Transactions, initial: Any) -> None:
         self.facts = RegisterFacts(transactions)
         self.initial = initial
+        self.intermediate: set[tuple[int, Hashable]] = set()
+        """Transactions that read a version of a key which its writer overwrote: they follow none."""
         self.author: dict[tuple[Hashable, Any], Transaction] = {}
         for transaction in (*transactions.all, *transactions.failed, *transactions.unknown):
             for f, key, value in transaction.steps:
@@ -133,19 +104,23 @@ class _Writes:
 
     def _reads(self, transaction: Transaction) -> None:
         facts = self.facts
-        current: dict[Hashable, Any] = {}
+        own: dict[Hashable, Any] = {}
+        seen: dict[Hashable, Any] = {}
         mine = {(key, value) for f, key, value in transaction.steps if f == WRITE}
         for step, (f, key, value) in enumerate(transaction.steps):
             if f == WRITE:
-                current[key] = value
+                own[key] = value
                 continue
-            if key in current:
-                if current[key] != value:
-                    words = f"{transaction.name} read {key!r} as {show(value)}, by itself it must be "
-                    words += show(current[key])
+            if key in own:
+                if own[key] != value:
+                    words = f"{transaction.name} read {key!r} as {show(value)} after it had written "
+                    words += show(own[key])
                     facts.findings.append(Finding("internal", (transaction,), words, key))
                 continue
-            current[key] = value
+            if key in seen and seen[key] != value:
+                words = f"{transaction.name} read {key!r} as {show(seen[key])} and then as {show(value)}"
+                facts.findings.append(Finding("internal", (transaction,), words, key, ("read-atomic",)))
+            seen[key] = value
             if value is None or value == self.initial:
                 facts.reads.append(ExternalRead(transaction.place, key, None, step))
                 continue
@@ -171,6 +146,7 @@ class _Writes:
             words = f"{transaction.name} read {value!r} of {key!r}, which {author.name} went on to overwrite "
             words += f"with {last!r}"
             facts.findings.append(Finding("G1b", (author, transaction), words, key))
+            self.intermediate.add((transaction.place, key))
         facts.reads.append(ExternalRead(transaction.place, key, last, step))
 
     def _relate(self) -> None:
@@ -178,6 +154,8 @@ class _Writes:
         facts = self.facts
         for read in facts.reads:
             if (read.transaction, read.key) not in facts.last_write:
+                continue
+            if (read.transaction, read.key) in self.intermediate:
                 continue
             if read.version is not None:
                 facts.follows[read.transaction, read.key] = read.version
