@@ -1,15 +1,17 @@
 """What does a history really guarantee? From recorded operations to a verdict.
 
-    history = read_history("history.jsonl")
-    report = check_history(history, "kv")
-    print(report.status, report.explanation)
+    reading = open_history("history.edn")
+    analysis = analyse(reading.history, "register", semantics=reading.semantics)
+    print(analysis.strongest, analysis.explanation)
 
-A verdict is valid, violation (with the smallest failing prefix) or unknown (a limit was reached). Input
-that cannot be understood raises; nothing half-read is ever called valid.
+`check_history` asks for linearizability alone. A verdict is valid, violation (with a small witness) or
+unknown (a limit was reached). Input that cannot be understood raises; nothing half-read is ever called
+valid.
 """
 
 from __future__ import annotations
 
+from comity.checkers.analysis import Analysis, analyse, models_for
 from comity.checkers.datatypes import (
     DATA_TYPES,
     REFUSED,
@@ -34,19 +36,32 @@ from comity.checkers.history import (
     freeze,
     thaw,
 )
-from comity.checkers.inputs import FORMATS, JsonLinesWriter, read_events, read_history, write_history
+from comity.checkers.inputs import (
+    FORMATS,
+    JsonLinesWriter,
+    Reading,
+    open_history,
+    read_events,
+    read_history,
+    write_history,
+)
 from comity.checkers.linearizability import check
+from comity.checkers.models import MODELS
 from comity.checkers.recorder import Recorder
-from comity.checkers.verdict import Limits, Report, Status, Verdict
+from comity.checkers.semantics import Semantics
+from comity.checkers.verdict import Edge, Limits, Report, Status, Verdict
 
 __all__ = [
     "DATA_TYPES",
     "FORMATS",
+    "MODELS",
     "NEMESIS",
     "REFUSED",
+    "Analysis",
     "CasRegister",
     "CheckerError",
     "DataType",
+    "Edge",
     "Event",
     "EventType",
     "History",
@@ -58,17 +73,22 @@ __all__ = [
     "Operation",
     "Outcome",
     "Process",
+    "Reading",
     "Recorder",
     "Refused",
     "Register",
     "Report",
+    "Semantics",
     "Status",
     "Table",
     "UnsuitableHistory",
     "Verdict",
+    "analyse",
     "check_history",
     "data_type_named",
     "freeze",
+    "models_for",
+    "open_history",
     "read_events",
     "read_history",
     "thaw",

@@ -16,6 +16,8 @@ from comity.checkers.models import MODELS, TRANSACTIONAL, strongest, weaker_than
 from comity.checkers.semantics import Semantics
 from comity.checkers.verdict import Limits, Report, Status, Verdict
 
+MODEST_STATES = 250
+"""How many steps back the search for a sequential order takes where no model was asked for by name."""
 PARALLEL_FROM = 50_000
 """Operations from which on more than one process is worth its start."""
 
@@ -120,9 +122,11 @@ class _Analysis:
         self.began_ns = limits.clock_ns()
         self.deadline_ns = None if limits.time_ns is None else self.began_ns + limits.time_ns
         self.statistics: dict[str, int | str] = {}
+        self.asked = False
 
     def run(self, models: Sequence[str] | None) -> Analysis:
         applying = models_for(self.history, self.data_type, self.semantics)
+        self.asked = models is not None
         wanted = applying if models is None else tuple(dict.fromkeys(models))
         for model in wanted:
             if model not in MODELS:
@@ -177,7 +181,11 @@ class _Analysis:
                 models[model] = verdict.status
                 verdicts[model] = [verdict]
         elif left:
-            verdict = sequential.check(self.history, data_type, self.limits, self.deadline_ns)
+            # Exponential, and mostly a question nobody asked: unless it was, a modest effort.
+            limits = self.limits
+            if not self.asked:
+                limits = msgspec.structs.replace(limits, states=min(limits.states, MODEST_STATES))
+            verdict = sequential.check(self.history, data_type, limits, self.deadline_ns)
             models["sequential"] = verdict.status
             verdicts["sequential"] = [verdict]
         asked = {model: models[model] for model in wanted}

@@ -19,7 +19,6 @@ from comity.checkers.verdict import Limits, Status, Verdict
 
 MODEL = "sequential"
 CLOCK_EVERY = 512
-STATES = 200_000
 STATE_BYTES = 400
 
 
@@ -166,7 +165,7 @@ class _Search:
                 key = key_of()
                 failed.add(key)
                 size += STATE_BYTES + sys.getsizeof(key[2])
-                if len(failed) >= min(STATES, self.limits.states) or size > self.limits.memory_bytes:
+                if len(failed) >= self.limits.states or size > self.limits.memory_bytes:
                     return self._unknown("limit of remembered states", best, total)
                 if not stack:
                     return self._violation(best, total)

@@ -150,7 +150,7 @@ class _Appends:
                 words += f"appended it must be {[*before, *mine][-8:]}"
                 facts.findings.append(Finding("internal", (transaction,), words, key, ("read-atomic",)))
             seen[key] = others
-            self._external(transaction, key, others, elements, step)
+            self._external(transaction, key, others, elements, None if mine else step)
 
     def _external(
         self,
@@ -158,13 +158,17 @@ class _Appends:
         key: Hashable,
         others: tuple[Any, ...],
         elements: tuple[Any, ...],
-        step: int,
+        step: int | None,
     ) -> None:
+        """step: where the read stands; None where it came after own appends, and so tells of nothing that
+        the order of appends does not."""
         facts = self.facts
         longest = self.longest.get(key, ())
         agrees = elements == longest[: len(elements)]
         if agrees and len(elements) <= self.sound[key] and not self._mine(transaction, key, len(others)):
-            facts.reads.append(ExternalRead(transaction.place, key, others[-1] if others else None, step))
+            if step is not None:
+                version = others[-1] if others else None
+                facts.reads.append(ExternalRead(transaction.place, key, version, step))
             return
         if not agrees:
             reader = self.by_longest[key]
@@ -189,6 +193,8 @@ class _Appends:
                 words = f"{transaction.name} read {element!r} of {key!r}, which {author.name} appended, "
                 words += "and failed"
                 facts.findings.append(Finding("G1a", (author, transaction), words, key))
+        if step is None:
+            return
         while version is not None:
             author = self.author.get((key, version))
             if author is not None and author is not transaction and author.place >= 0:

@@ -1,0 +1,1 @@
+"""Verdicts for people: in the terminal, and as one self-contained page."""
