@@ -19,9 +19,7 @@ UNUSABLE_INPUT = 2
 
 
 def check(
-    files: Annotated[
-        list[Path], typer.Argument(help="Histories of any known format; - is standard input.")
-    ],
+    files: Annotated[list[Path], typer.Argument(help="Histories of any known format; - is standard input.")],
     data_type: Annotated[
         str | None,
         typer.Option("--type", help="What the operations are about, where the file does not tell."),
