@@ -119,7 +119,9 @@ def causal_convergence(world: World) -> bool:
     if not world.base():
         return False
     past = {
-        read.index: [w for w in world.writes if w.key == read.key and (w.index, read.index) in world.causality]
+        read.index: [
+            w for w in world.writes if w.key == read.key and (w.index, read.index) in world.causality
+        ]
         for read in world.reads
     }
 
@@ -149,10 +151,7 @@ def read_your_writes(world: World) -> bool:
     def has_view(process: Any) -> bool:
         own = [o for o in world.of(process)]
         kept = {
-            (a.index, b.index)
-            for a in own
-            for b in own
-            if (a.index, b.index) in world.so and a.f == "write"
+            (a.index, b.index) for a in own for b in own if (a.index, b.index) in world.so and a.f == "write"
         }
         return world.view({o.index: o for o in [*own, *world.writes]}.values(), kept)
 

@@ -42,7 +42,14 @@ class Txn:
 
 def transactions_of(history: History) -> list[Txn]:
     return [
-        Txn(o.index, o.process, o.outcome, o.invoked, o.completed, o.result if o.outcome is Outcome.OK else o.value)
+        Txn(
+            o.index,
+            o.process,
+            o.outcome,
+            o.invoked,
+            o.completed,
+            o.result if o.outcome is Outcome.OK else o.value,
+        )
         for o in history.operations
     ]
 
@@ -67,7 +74,7 @@ def _fits(model: str, committed: list[Txn], txns: list[Txn], registers: bool) ->
     before: set[tuple[int, int]] = set()
     if model.startswith("strong-session"):
         before = precedence(committed, "session")
-    elif model.split("-")[0] in order:
+    elif model.split("-", maxsplit=1)[0] in order:
         before = precedence(committed, "real-time")
     if model.endswith("serializable"):
         return _serial(committed, before, registers)
@@ -405,9 +412,7 @@ def holds_by_visibility(history: History, data_type: str) -> bool:
 def _partial_orders(committed: list[Txn]) -> Iterator[set[tuple[int, int]]]:
     pairs = list(itertools.combinations([t.index for t in committed], 2))
     for choice in itertools.product((0, 1, 2), repeat=len(pairs)):
-        edges = {
-            (a, b) if side == 1 else (b, a) for (a, b), side in zip(pairs, choice, strict=True) if side
-        }
+        edges = {(a, b) if side == 1 else (b, a) for (a, b), side in zip(pairs, choice, strict=True) if side}
         if all((a, d) in edges for a, b in edges for c, d in edges if b == c):
             yield edges
 
@@ -418,7 +423,9 @@ def _sees(committed: list[Txn], visible: set[tuple[int, int]], registers: bool) 
             return False
     for t in committed:
         seen = [other for other in committed if (other.index, t.index) in visible]
-        depth = {other.index: sum((before.index, other.index) in visible for before in seen) for other in seen}
+        depth = {
+            other.index: sum((before.index, other.index) in visible for before in seen) for other in seen
+        }
         seen.sort(key=lambda other: depth[other.index])
         state: dict[Any, Any] = {}
         for other in seen:

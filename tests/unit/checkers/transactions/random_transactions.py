@@ -119,7 +119,11 @@ class Store:
 
     def _anything(self, key: Any) -> Any:
         written = [
-            op[2] for e in self.events if e.type is EventType.INVOKE for op in e.value if op[1] == key and op[0] != "r"
+            op[2]
+            for e in self.events
+            if e.type is EventType.INVOKE
+            for op in e.value
+            if op[1] == key and op[0] != "r"
         ]
         if self.registers:
             return self.random.choice([None, *written])
@@ -153,7 +157,9 @@ class Store:
                     op[2] = t.state.get(op[1]) if self.registers else list(t.state.get(op[1], ()))
         conflict = False
         if self.level in {"snapshot", "stale-snapshot"}:
-            conflict = any(op[1] in keys and op[0] != "r" for _, ops, _ in self.commits[t.since :] for op in ops)
+            conflict = any(
+                op[1] in keys and op[0] != "r" for _, ops, _ in self.commits[t.since :] for op in ops
+            )
         elif self.level == "causal":
             conflict = any(
                 name not in t.seen and any(op[1] in keys and op[0] != "r" for op in ops)
@@ -180,7 +186,11 @@ def corrupted(random_: random.Random, history: History) -> History:
             if f != "r" and event.type is EventType.INVOKE:
                 written.setdefault(key, []).append(value)
     places = [
-        (n, m) for n, e in enumerate(events) if e.type is EventType.OK for m, op in enumerate(e.value) if op[0] == "r"
+        (n, m)
+        for n, e in enumerate(events)
+        if e.type is EventType.OK
+        for m, op in enumerate(e.value)
+        if op[0] == "r"
     ]
     if not places:
         return history
