@@ -491,7 +491,7 @@ class Group:
             for asked_ns, _ in self.read_requests.values():
                 deadline = min(deadline, asked_ns + READ_AGAIN_NS)
             if self.reads and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT:
-                deadline = min(deadline, self.reads_blocked_ns)
+                deadline = min(deadline, max(self.reads_blocked_ns, self.host.now_ns))
         if self.leader == self.host.config.node:
             due = self.machine.next_expiry_ms()
             if due is not None and self.tick_index <= self.machine.applied:

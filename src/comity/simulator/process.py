@@ -28,6 +28,7 @@ CHECK_EVERY_TURNS = 4
 """A broken invariant stays broken: auditing every few turns finds it too, and costs less."""
 EXTREME_DRIFT_PPM = 10_000
 """From here on clocks run at the ends of their range, where it matters."""
+NEVER_NS = 1 << 62
 WALL_START_MS = 1_700_000_000_000
 
 SMALL_BOUNDS: dict[str, int] = {
@@ -333,10 +334,9 @@ class Process:
 
     def _schedule_wake(self) -> None:
         assert self.host is not None
-        due = self.clock.due(self.host.deadline_ns) if self.host.deadline_ns < (1 << 62) else -1
-        if due < 0:
+        if self.host.deadline_ns >= NEVER_NS:
             return
-        due = max(due, self.world.now_ns)
+        due = max(self.clock.due(self.host.deadline_ns), self.world.now_ns)
         if self._wake_ns < 0 or due < self._wake_ns:
             self._wake_ns = due
             self.world.at(due, self._woken, self.life, due)

@@ -49,7 +49,9 @@ class Store:
         self.random = random.Random(seed)
         self.events: list[Event] = []
         log: list[tuple[str, int]] = []
-        replicas = [({}, 0) for _ in range(6)]  # values, how much of the log is in them
+        replicas: list[tuple[dict[str, int], int]] = [
+            ({}, 0) for _ in range(6)
+        ]  # values, how much of the log is in them
         for number in range(operations):
             process = self.random.randrange(6)
             values, upto = replicas[process]
@@ -140,7 +142,8 @@ def test_one_planted_violation_among_ten_thousand_operations_is_found_and_named(
     verdict = registers.check(History.of(store.events), [model], Semantics(), Limits())[model]
     assert verdict.status is Status.VIOLATION
     named = {operation.index for operation in verdict.witness}
-    assert named and named <= set(range(before, before + len(PLANTS[model]))), verdict.explanation
+    assert named
+    assert named <= set(range(before, before + len(PLANTS[model]))), verdict.explanation
     assert before + len(PLANTS[model]) - 1 in named or model == "causal-convergence"
 
 

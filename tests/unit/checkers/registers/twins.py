@@ -149,7 +149,7 @@ def orders(indices: Sequence[int], before: Pairs) -> Iterator[list[int]]:
 
 def read_your_writes(world: World) -> bool:
     def has_view(process: Any) -> bool:
-        own = [o for o in world.of(process)]
+        own = world.of(process)
         kept = {
             (a.index, b.index) for a in own for b in own if (a.index, b.index) in world.so and a.f == "write"
         }
@@ -189,9 +189,9 @@ def observable(world: World, follows: Pairs) -> bool:
                 continue
             source = world.rf.get(later.index)
             for w1 in world.writes:
-                if (w1.index, w2.index) in follows and w1.key == later.key:
-                    if source is None or (source, w1.index) in world.so:
-                        return False
+                older = source is None or (source, w1.index) in world.so
+                if (w1.index, w2.index) in follows and w1.key == later.key and older:
+                    return False
             if later.key == w2.key and source is not None and (source, w2.index) in world.so:
                 return False
     return True
