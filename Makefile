@@ -44,6 +44,11 @@ bench: setup
 
 soak: setup
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "psycopg[binary]>=3.1"
+	$(BIN)/python examples/locked_dict.py
+	$(BIN)/python examples/sqlite_transactions.py
+	$(BIN)/python examples/redis_register.py
+	$(BIN)/python examples/postgres_isolation.py
 	$(BIN)/comity simulate --protocol raft --seeds 2000 --nodes 5
 	$(BIN)/comity simulate --mutants
 	$(BIN)/comity chaos --minutes 5

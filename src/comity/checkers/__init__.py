@@ -48,6 +48,7 @@ from comity.checkers.inputs import (
 from comity.checkers.linearizability import check
 from comity.checkers.models import MODELS
 from comity.checkers.recorder import Recorder
+from comity.checkers.recording import Method, PromiseBroken, Recording
 from comity.checkers.semantics import Semantics
 from comity.checkers.verdict import Edge, Limits, Report, Status, Verdict
 
@@ -70,11 +71,14 @@ __all__ = [
     "JsonLinesWriter",
     "KeyValue",
     "Limits",
+    "Method",
     "Operation",
     "Outcome",
     "Process",
+    "PromiseBroken",
     "Reading",
     "Recorder",
+    "Recording",
     "Refused",
     "Register",
     "Report",

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from comity.checkers.errors import HistoryError
+
+if TYPE_CHECKING:
+    from comity.checkers.recording import Recording
 
 NEMESIS = "nemesis"
 """The process under which faults are noted. Its events are kept beside the operations."""
@@ -144,6 +147,13 @@ class History:
         for event in events:
             builder.add(event)
         return builder.build()
+
+    @staticmethod
+    def recording(definite: tuple[type[BaseException], ...] = ()) -> Recording:
+        """Record what happens inside `with` or `async with`: see `comity.checkers.recording`."""
+        from comity.checkers.recording import Recording
+
+        return Recording(definite)
 
     def __len__(self) -> int:
         return len(self.operations)
