@@ -21,6 +21,7 @@ from comity.checkers.verdict import Status
 from comity.console.chaos.cluster import Cluster, NotConverged
 from comity.console.chaos.faults import FAMILIES, FaultEvent, Nemesis
 from comity.console.chaos.judgement import Evidence, Judgement, judge
+from comity.console.chaos.levels import Levels
 from comity.console.chaos.network import CannotCutLinks, Loopback, Namespaces, Network
 from comity.console.chaos.processes import ProcessFailed
 from comity.console.chaos.trial import Trial
@@ -130,6 +131,7 @@ class _Run:
         self.history_file = history_file
         self.console = console
         self.events: list[FaultEvent] = []
+        self.level_files: dict[str, Path] = {}
         self.counts: Counter[Outcome] = Counter()
 
     def go(self, seconds: float) -> Judgement:
@@ -151,10 +153,12 @@ class _Run:
             ) as trial,
             self._progress() as progress,
         ):
+            levels = Levels(addresses, self.seed)
             nemesis = Nemesis(cluster, self.families, self.seed, self._noting(trial))
             self.events = nemesis.events
             task = progress.add_task("chaos", total=seconds, status="")
             trial.start()
+            levels.start()
             nemesis.start()
             began = time.monotonic()
             while (passed := time.monotonic() - began) < seconds and nemesis.is_alive():
@@ -168,6 +172,8 @@ class _Run:
             missed += self._settle()
             time.sleep(CALM_S)
             trial.finish()
+            levels.finish()
+            self.level_files = levels.save(self.history_file)
             missed += self._find_out(trial, progress)
             digests, apart = self._digests(progress)
             progress.add_task("checking linearizability", total=None, status="")
@@ -180,6 +186,7 @@ class _Run:
                 nemesis.crashes,
                 [*missed, *apart],
                 [(event.began_ns, event.healed_ns) for event in self.events],
+                levels.histories(),
             )
             return judge(evidence)
 
@@ -230,6 +237,7 @@ class _Run:
             "operations": {outcome.value: self.counts[outcome] for outcome in Outcome},
             "faults": dict(Counter(event.kind for event in self.events)),
             "history": str(self.history_file),
+            "histories": {level: str(path) for level, path in self.level_files.items()},
             "kept": str(self.cluster.directory) if self.cluster.keep else None,
         }
 
@@ -259,6 +267,9 @@ class _Run:
             f"{report.status.value}: {report.operations:,} operations on {report.keys:,} keys, "
             f"checked in {report.seconds:.1f} s",
         )
+        for level, analysis in judgement.levels.items():
+            told = ", ".join(f"{model} {status.value}" for model, status in analysis.models.items())
+            say(f"level {level}", f"{analysis.operations:,} operations: {told}")
         say("replicas", _digest_line(judgement))
         say("history", str(self.history_file))
         if self.cluster.keep:

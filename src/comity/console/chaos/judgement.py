@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from comity.checkers import History, Limits, Report, Status, check_history
+from comity.checkers import Analysis, History, Limits, Report, Status, check_history
 from comity.console.chaos.account import Account, account_for, longest_silence_ns, slowest_recovery_ns
+from comity.console.chaos.levels import broken_promises, judge_levels
 
 CHECK_LIMIT_NS = 300_000_000_000
 
@@ -19,6 +20,7 @@ class Judgement:
 
     digests: node -> (applied index, hex digest); empty when they were not compared. silence_ns: the
     longest time without an acknowledged write; recovery_ns: the longest from the end of a fault to one.
+    levels: by weaker level, whether its clients were given what it promises.
     """
 
     report: Report
@@ -27,6 +29,7 @@ class Judgement:
     silence_ns: int
     recovery_ns: int
     problems: tuple[str, ...]
+    levels: Mapping[str, Analysis] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
@@ -46,6 +49,10 @@ class Judgement:
             "status": self.status.value,
             "problems": list(self.problems),
             "linearizable": self.report.to_json(),
+            "levels": {
+                level: {model: status.value for model, status in analysis.models.items()}
+                for level, analysis in self.levels.items()
+            },
             "writes": {
                 "acknowledged": self.account.acknowledged,
                 "refused": self.account.refused,
@@ -64,7 +71,7 @@ class Evidence:
 
     unexpected: error replies no sound server gives. crashes: nodes that ended by themselves, with
     their last words. missed: recoveries and agreements that did not come in time. faults: when each
-    began and was healed, monotonic ns.
+    began and was healed, monotonic ns. levels: the histories of clients of weaker levels.
     """
 
     history: History
@@ -74,6 +81,7 @@ class Evidence:
     crashes: Sequence[str] = ()
     missed: Sequence[str] = ()
     faults: Sequence[tuple[int, int]] = ()
+    levels: Mapping[str, History] = field(default_factory=dict)
 
 
 def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
@@ -93,6 +101,8 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
         )
         index = next(iter(evidence.digests.values()))[0]
         problems.append(f"the replicas differ at index {index}: {each}")
+    levels = judge_levels(dict(evidence.levels))
+    problems.extend(broken_promises(levels))
     problems.extend(evidence.crashes)
     problems.extend(evidence.missed)
     problems.extend(
@@ -100,4 +110,4 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
     )
     silence_ns, _ = longest_silence_ns(evidence.history)
     recovery_ns = slowest_recovery_ns(evidence.history, evidence.faults)
-    return Judgement(report, account, evidence.digests, silence_ns, recovery_ns, tuple(problems))
+    return Judgement(report, account, evidence.digests, silence_ns, recovery_ns, tuple(problems), levels)
