@@ -62,6 +62,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json`."""
         return {
+            "status": self.status.value,
             "models": {name: status.value for name, status in self.models.items()},
             "strongest": self.strongest,
             "anomalies": self.anomalies,

@@ -75,6 +75,14 @@ Of `eventual` only its base is implied: whether final reads agree is a question 
 """
 
 
+LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sequential": ("sequential",),
+    "session": ("read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads"),
+    "eventual": ("eventual",),
+}
+"""Read level of the store below linearizable -> the models a history of its clients must have."""
+
+
 def weaker_than(model: str) -> frozenset[str]:
     """Every model that `model` implies, itself included."""
     found: set[str] = set()

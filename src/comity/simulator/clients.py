@@ -32,7 +32,7 @@ def encode(*words: str | int) -> bytes:
 class Request:
     """One operation under way: its commands, and what is done with the replies."""
 
-    __slots__ = ("attempt", "data", "found", "operation", "process", "replies", "wanted")
+    __slots__ = ("attempt", "data", "found", "operation", "process", "replies", "session", "wanted")
 
     def __init__(self, operation: Operation, process: int, commands: list[bytes]) -> None:
         self.operation = operation
@@ -42,6 +42,8 @@ class Request:
         self.replies: list[Any] = []
         self.attempt = 1
         self.found: Any = None
+        self.session = -1
+        """The process of its level's history that it is recorded under; -1 where it is not."""
 
 
 class SimulatedClient:
@@ -63,6 +65,8 @@ class SimulatedClient:
         self.once_sequence = 0
         self.session: dict[str, int] = {}
         self.outcomes: dict[str, int] = {}
+        self.acting = -1
+        """The process of its level's history: another in every session."""
 
     # -- connection
 
@@ -86,6 +90,7 @@ class SimulatedClient:
             request = Request(Operation(at_ms=0, client=0, kind="hello", key=""), -1, hello)
             self._send(request)
         self.session.clear()
+        self.acting = self.cluster.new_process()
         self._go()
 
     def _reconnect(self, attempts: int) -> None:
@@ -167,12 +172,43 @@ class SimulatedClient:
             self._send(Request(operation, process, [encode("GET", key)]))
         elif kind == "both":
             self._send(Request(operation, process, [encode("MGET", f"{key}.a", f"{key}.b")]))
+        elif kind in ("put", "look"):
+            self._send(self._of_level(operation, process))
         elif kind == "count":
             self._send(Request(operation, process, [encode("INCR", key)]))
         elif kind == "see":
             self._send(Request(operation, process, [encode("GET", key)]))
         else:  # a linearizable kind on a weak connection: its reads are judged as a session's
             self._send(Request(operation, process, [encode("GET", key)]))
+
+    def _of_level(self, operation: Operation, process: int) -> Request:
+        """A read or write in the history of this client's level, unless one of it is under way already."""
+        key, value = operation.key, operation.value
+        writes = operation.kind == "put"
+        request = Request(operation, process, [encode("SET", key, value) if writes else encode("GET", key)])
+        if not any(other.session >= 0 for other in self.sent):
+            request.session = self.acting
+            f, argument = ("write", value) if writes else ("read", None)
+            recorder = self.cluster.levels[self.plan.level]
+            recorder.invoke(self.acting, f, key, argument, time_ns=self.world.now_ns)
+        elif writes:
+            # A write that no history has would be a value out of thin air.
+            request.data = encode("GET", key)
+        return request
+
+    def _end_of_level(self, request: Request, outcome: str) -> None:
+        recorder = self.cluster.levels[self.plan.level]
+        now = self.world.now_ns
+        if outcome == "ok":
+            writes = request.operation.kind == "put"
+            recorder.ok(
+                request.session, request.operation.value if writes else request.replies[-1], time_ns=now
+            )
+        elif outcome == "fail":
+            recorder.fail(request.session, time_ns=now)
+        else:
+            recorder.info(request.session, time_ns=now)
+            self.acting = self.cluster.new_process()
 
     def _send(self, request: Request) -> None:
         self.sent.append(request)
@@ -271,6 +307,9 @@ class SimulatedClient:
     def _end(self, request: Request, outcome: str) -> None:
         self._count(outcome)
         operation = request.operation
+        if request.session >= 0:
+            self._end_of_level(request, outcome)
+            return
         recorded = operation.kind in RECORDED and self.plan.level == "linearizable"
         now = self.world.now_ns
         if recorded:

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from comity.checkers import History, KeyValue, Limits, Recorder, Status, check_history
+from comity.checkers import History, KeyValue, Limits, Recorder, Status, analyse, check_history
+from comity.checkers.models import LEVELS
 from comity.formats.frames import FrameParser, encode_frame
 from comity.node import Envelope, Host, HostConfig, Journal
 from comity.protocols import load
@@ -71,6 +72,7 @@ class Cluster:
         self.members = members_of(case.nodes)
         self.oracle = Oracle()
         self.recorder = Recorder()
+        self.levels = {level: Recorder() for level in LEVELS}
         self.network = Network(self.world, case.settings, case.seed)
         self.network.sample = self._sample
         self.processes: dict[int, Process] = {}
@@ -308,6 +310,11 @@ class Cluster:
         report = check_history(self.history(), KeyValue(), limits)
         if report.status is Status.VIOLATION:
             raise ViolationFound("linearizability", report.explanation)
+        for level, recorder in self.levels.items():
+            analysis = analyse(recorder.history(), "register", models=LEVELS[level], limits=limits)
+            if analysis.status is Status.VIOLATION:
+                broken = [model for model, told in analysis.models.items() if told is Status.VIOLATION]
+                raise ViolationFound("level", f"{level} is not {', '.join(broken)}: {analysis.explanation}")
         return sum(1 for verdict in report.verdicts if verdict.status is Status.UNKNOWN)
 
     def history(self) -> History:

@@ -54,6 +54,9 @@ def _kind(stream: Stream, client: Client, groups: int) -> tuple[str, str]:
     if client.level != "linearizable":
         if client.level == "eventual":
             return "gone", f"{prefix}register{stream.below(4)}"
+        if stream.chance(0.5):
+            # Shared by all clients of the level: judged by the models it promises.
+            return ("put" if stream.chance(0.4) else "look"), f"{prefix}{client.level}{stream.below(3)}"
         return ("count" if stream.chance(0.4) else "see"), f"{prefix}own{client.number}"
     draw = stream.below(100)
     if client.number % 4 == 3:

@@ -47,13 +47,13 @@ def test_a_linearizable_history_is_valid_and_exits_0(linearizable: Path) -> None
     done = run(str(linearizable))
     assert done.exit_code == 0
     assert "2 operations" in done.output
-    assert "linearizable: " in done.output
+    assert "the strongest that holds: linearizable" in done.output
 
 
 def test_a_stale_read_is_a_violation_and_exits_1(stale: Path) -> None:
     done = run(str(stale))
     assert done.exit_code == 1
-    assert "NOT linearizable" in done.output
+    assert "not linearizable" in done.output
 
 
 def test_json_says_the_same(linearizable: Path, stale: Path) -> None:

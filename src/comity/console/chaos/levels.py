@@ -17,16 +17,10 @@ import redis
 from comity.checkers import Analysis, Limits, Status, analyse
 from comity.checkers.history import History, Outcome
 from comity.checkers.inputs import write_history
+from comity.checkers.models import LEVELS
 from comity.checkers.recorder import Recorder
 from comity.console.chaos.cluster import connect
 from comity.console.chaos.outcomes import outcome_of
-
-PROMISES: dict[str, tuple[str, ...]] = {
-    "sequential": ("sequential",),
-    "session": ("read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads"),
-    "eventual": ("eventual",),
-}
-"""Level -> the models that its clients' history must have."""
 
 KEYS = 6
 CLIENTS = 3
@@ -102,7 +96,7 @@ class Levels:
     """The clients of all weaker levels, a history each."""
 
     def __init__(self, addresses: Sequence[tuple[str, int]], seed: int) -> None:
-        self.recorders = {level: Recorder() for level in PROMISES}
+        self.recorders = {level: Recorder() for level in LEVELS}
         self._clients = [
             LevelClient(level, number, addresses, recorder, seed)
             for level, recorder in self.recorders.items()
@@ -141,7 +135,7 @@ def judge_levels(histories: dict[str, History]) -> dict[str, Analysis]:
     """What each level's history turns out to be, asked for what the level promises."""
     limits = Limits(time_ns=CHECK_LIMIT_NS)
     return {
-        level: analyse(history, "register", models=PROMISES[level], limits=limits)
+        level: analyse(history, "register", models=LEVELS[level], limits=limits)
         for level, history in histories.items()
     }
 
