@@ -188,7 +188,7 @@ def has_order(history: History, initial: Any, behaves: Object, real_time: bool) 
             done = behaves(state, o)
             if done is None:
                 continue
-            told = done[1] == o.result or (o.f in {"add", "remove", "dec", "acquire", "release"})
+            told = done[1] == o.result or (o.f in {"add", "remove", "dec", "acquire", "release", "transfer"})
             if (o.outcome is Outcome.INFO or told) and extend(left - {o.index}, done[0]):
                 return True
         dead.add((left, repr(state)))

@@ -192,7 +192,7 @@ class Kafka(DataType):
         return operation.f in {"assign", "subscribe", "crash"}
 
     def counts(self, operation: Operation) -> bool:
-        return operation.f in {"send", "poll"} and super().counts(operation)
+        return operation.f not in {"assign", "subscribe", "crash"} and super().counts(operation)
 
     def step(self, state: Any, operation: Operation) -> Any:
         log = {key: dict(entries) for key, entries in state}
