@@ -105,18 +105,12 @@ def test_the_chart_is_well_formed_and_has_a_bar_for_every_figure() -> None:
 
 
 def test_cpu_seconds_counts_what_a_process_burns() -> None:
-    burn = "import time\nbegan = time.process_time()\nwhile time.process_time() - began < 0.3: pass\ninput()"
-    child = subprocess.Popen([sys.executable, "-c", burn + "\ninput()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        assert child.stdin is not None
-        child.stdin.write(b"\n")
-        child.stdin.flush()
         while machine.cpu_seconds([child.pid]) < 0.3:
             os.sched_yield()
-        assert machine.cpu_seconds([child.pid]) < 2.0
+        assert 0.3 <= machine.cpu_seconds([child.pid]) < 30.0
         assert machine.resident_bytes(child.pid) > 1 << 20
     finally:
         child.kill()
         child.wait()
-        if child.stdin is not None:
-            child.stdin.close()
