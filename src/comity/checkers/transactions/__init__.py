@@ -8,27 +8,26 @@ possible, large ones by looking for a serial order; what neither decides is unkn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 
 import msgspec
 
 from comity.checkers.datatypes.base import show
 from comity.checkers.errors import UnsuitableHistory
 from comity.checkers.history import History, Operation
-from comity.checkers.models import TRANSACTIONAL, violated_by
+from comity.checkers.models import TRANSACTIONAL, violated_by, weaker_than
 from comity.checkers.semantics import Semantics
 from comity.checkers.transactions.append import append_facts
 from comity.checkers.transactions.cycles import Cycle, find_cycles, has_cycle, has_single, has_spaced
+from comity.checkers.transactions.deciding import SHOWN_BY, decide
 from comity.checkers.transactions.facts import Facts, Finding, dirty_writes, fractured, overtaken
 from comity.checkers.transactions.graph import NAMES, PROCESS, REAL_TIME, RW, WR, WW, Graph
+from comity.checkers.transactions.orders import Step
 from comity.checkers.transactions.register import RegisterFacts, register_facts
-from comity.checkers.transactions.search import serial_order
 from comity.checkers.verdict import Edge, Limits, Status, Verdict
 
 __all__ = ["BREAKS", "Findings", "check"]
 
-COMPLETIONS = 4_000
-"""Orders of versions that are tried, at most."""
 DETAILED = 20
 """Findings of one name that are told in full."""
 
@@ -220,76 +219,31 @@ class _Check:
         certain = not isinstance(facts, RegisterFacts) and all(len(t) < 2 for t in facts.tail.values())
         if not left or certain or not (self.anomalies or isinstance(facts, RegisterFacts)):
             return
-        completions = facts.completions(COMPLETIONS)
-        if completions is not None:
-            self._by_completion(completions, left, statuses)
-        elif isinstance(facts, RegisterFacts):
-            self._by_search(facts, graph, left, statuses)
-        else:
-            self._by_one_order(facts, left, statuses)
+        decision = decide(facts, graph, frozenset(left), self.spend)
+        self.undecided = decision.limit
+        statuses.update(dict.fromkeys(decision.valid, Status.VALID))
+        for model, steps in decision.cycles.items():
+            if not any(broken in decision.cycles for broken in weaker_than(model) - {model}):
+                self.anomalies.append(self._from_steps(model, steps, facts, graph))
+        self.broken.update(decision.violated)
 
-    def _by_one_order(self, facts: Facts, left: set[str], statuses: dict[str, Status]) -> None:
-        """Lists with many appends that nobody read. Serial orders do not depend on theirs (any order that
-        agrees with the graph will do); for the other models one that is likely is tried."""
-        orders = {}
-        for key in facts.order:
-            tail = facts.tail.get(key, [])
-            ended = {value: facts.all[facts.writer[key, value]].operation.index for value in tail}
-            orders[key] = [*facts.order.get(key, []), *sorted(tail, key=ended.__getitem__)]
-        exact, graph = facts.completed(orders)
-        for model in left & _broken_models(exact, graph):
-            if not model.endswith("serializable"):
-                statuses[model] = Status.UNKNOWN
-
-    def _by_completion(
-        self, completions: Iterator[tuple[Facts, Graph]], left: set[str], statuses: dict[str, Status]
-    ) -> None:
-        """A model holds where it holds for some order of versions."""
-        left = set(left)
-        for facts, graph in completions:
-            left &= _broken_models(facts, graph)
-            if not left:
-                return
-            self.spend()
-        for model in left:
-            statuses[model] = Status.VIOLATION
-        self.anomalies.extend(self._unordered(left))
-
-    def _unordered(self, models: set[str]) -> list[Verdict]:
-        """What no order of versions explains has no cycle of its own to show."""
-        weakest = [m for m in reversed(TRANSACTIONAL) if m in models][:1]
-        return [
-            Verdict(
-                status=Status.VIOLATION,
-                model=model,
-                data_type=self.data_type,
-                key=None,
-                operations=len(self.history),
-                explanation=f"no order of the versions is {model}: every one was tried.",
-                witness=tuple(self.history.operations[:50]),
-                anomaly="no-version-order",
-            )
-            for model in weakest
-            if not any(model in BREAKS[v.anomaly] for v in self.anomalies)
-        ]
-
-    def _by_search(self, facts: Facts, graph: Graph, left: set[str], statuses: dict[str, Status]) -> None:
-        """Serial orders imply everything below them."""
-        for model, kinds in (
-            ("strict-serializable", WW | WR | PROCESS | REAL_TIME),
-            ("strong-session-serializable", WW | WR | PROCESS),
-            ("serializable", WW | WR),
-        ):
-            if model not in left:
-                continue
-            found = serial_order(facts, graph, kinds, self.spend)
-            if found:
-                return
-            if found is None:
-                self.undecided = "limit of the search for a serial order"
-                return
-            statuses[model] = Status.VIOLATION
-        self.undecided = "no serial order: the order of versions was not looked for further"
+    def _from_steps(self, model: str, steps: list[Step], facts: Facts, graph: Graph) -> Verdict:
+        """A model that no order of the versions has: a cycle that one of them makes."""
+        name = SHOWN_BY[model]
+        edges = tuple(_edge(facts, graph, *step) for step in steps)
+        words = "; ".join(edge.reason for edge in edges)
+        return Verdict(
+            status=Status.VIOLATION,
+            model=model,
+            data_type=self.data_type,
+            key=next((edge.key for edge in edges if edge.key is not None), None),
+            operations=len(self.history),
+            explanation=f"{name}: no order of the versions is {model}. In one of them: {words}: each comes "
+            "before the next, and the last before the first.",
+            witness=_by_invocation([facts.all[place].operation for step in steps for place in step[:2]]),
+            anomaly=name,
+            cycle=edges,
+        )
 
 
 def _broken_models(facts: Facts, graph: Graph) -> frozenset[str]:
@@ -336,14 +290,27 @@ def _special(name: str, cycle: Cycle, graph: Graph) -> list[str]:
     return []
 
 
-def _edge(facts: Facts, graph: Graph, source: int, target: int, kind: int) -> Edge:
+def _edge(
+    facts: Facts,
+    graph: Graph,
+    source: int,
+    target: int,
+    kind: int,
+    key: Hashable = None,
+    chosen: bool = False,
+) -> Edge:
     before, after = facts.all[source], facts.all[target]
     why = graph.why.get((source, target, kind))
-    key = None if why is None else why.key
+    if why is not None:
+        key = why.key
     if kind == PROCESS:
         words = f"process {before.operation.process} did {before.name} before {after.name}"
     elif kind == REAL_TIME:
         words = f"{before.name} had completed before {after.name} was invoked"
+    elif chosen and kind == WW:
+        words = f"{before.name}'s version of {key!r} comes before {after.name}'s (ww, in this order)"
+    elif chosen:
+        words = f"{before.name} read {key!r} before {after.name}'s version of it (rw, in this order)"
     elif why is None:
         words = f"{before.name} comes before {after.name} ({NAMES[kind]})"
     elif kind == WW:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from comity.checkers.datatypes.base import show
@@ -38,6 +38,18 @@ class ExternalRead(NamedTuple):
     step: int
 
 
+ROOT = -1
+"""In place of a writer: the version before all whose order is not known."""
+
+
+class Group(NamedTuple):
+    """Versions of a key whose order is not known: who wrote them, and who read each."""
+
+    key: Hashable
+    writers: list[int]
+    readers: dict[int, list[int]]
+
+
 class Facts:
     """Transactions with what was found out about their versions.
 
@@ -58,46 +70,38 @@ class Facts:
         self.torn: set[Hashable] = set()
         """Keys whose reads are of no one timeline."""
 
-    def keys(self) -> list[Hashable]:
-        """Every key that was written."""
-        return list(self.order)
+    ends_unread = True
+    """Whether nobody read any version whose place in the order is not known."""
 
-    def orders_of(self, key: Hashable) -> Iterator[list[Any]]:
-        """Every total order of a key's versions that agrees with what is certain."""
-        tail = self.tail.get(key, [])
-        before: dict[Any, Any] = {}
-        last: dict[int, Any] = {}
-        for value in tail:  # by transaction, each in its own order
-            author = self.writer[key, value]
-            before[value] = last.get(author)
-            last[author] = value
-        known = self.order.get(key, [])
-        return ([*known, *rest] for rest in extensions(tail, before))
+    def groups(self) -> list[Group]:
+        """Versions whose order is not known, by key."""
+        found = []
+        readers: dict[Hashable, list[int]] = {}
+        for read in self.reads:
+            if read.key in self.tail:
+                order = self.order.get(read.key)
+                if read.version == (order[-1] if order else None):
+                    readers.setdefault(read.key, []).append(read.transaction)
+        for key, tail in self.tail.items():
+            order = self.order.get(key)
+            last = self.writer[key, order[-1]] if order else None
+            writers = list(dict.fromkeys(self.writer[key, value] for value in tail))
+            writers = [writer for writer in writers if writer != last]
+            if len(writers) > 1:
+                found.append(Group(key, writers, {ROOT: list(dict.fromkeys(readers.get(key, ())))}))
+        return found
 
-    def completions(self, limit: int) -> Iterator[tuple[Facts, Graph]] | None:
-        """The facts and graph of every choice of total orders; None where there may be more than `limit`."""
-        orders: dict[Hashable, list[list[Any]]] = {}
-        total = 1
-        for key in self.keys():
-            orders[key] = []
-            for order in self.orders_of(key):
-                orders[key].append(order)
-                if total * len(orders[key]) > limit:
-                    return None
-            total *= max(len(orders[key]), 1)
-        return (
-            self.completed(dict(zip(orders, chosen, strict=True))) for chosen in product(*orders.values())
-        )
-
-    def completed(self, orders: dict[Hashable, list[Any]]) -> tuple[Facts, Graph]:
-        """The same with every version in its place."""
-        exact = Facts(self.transactions)
-        exact.writer = self.writer
-        exact.reads = self.reads
-        exact.last_write = self.last_write
-        exact.order = orders
-        exact.torn = self.torn
-        return exact, exact.graph()
+    def sure_writes(self) -> Iterator[tuple[int, int]]:
+        """Each two transactions of which the second wrote over what the first had written, both known to
+        have committed."""
+        for key, order in self.order.items():
+            if key not in self.torn:
+                places = [self.writer[key, value] for value in order]
+                places = [place for place in places if self.all[place].known]
+                yield from pairwise(places)
+                for value in self.tail.get(key, ()) if places else ():
+                    if self.all[self.writer[key, value]].known:
+                        yield places[-1], self.writer[key, value]
 
     def graph(self) -> Graph:
         """The dependency graph, with process and real-time edges."""
@@ -136,19 +140,6 @@ class Facts:
                     graph.add(read.transaction, self.writer[key, value], RW, Why(key, version, value))
 
 
-def extensions(versions: list[Any], before: dict[Any, Any]) -> Iterator[list[Any]]:
-    """Every order of versions in which each comes after the one it follows."""
-    if not versions:
-        yield []
-        return
-    left = set(versions)
-    for version in versions:
-        if before[version] not in left:
-            rest = [other for other in versions if other != version]
-            for order in extensions(rest, before):
-                yield [version, *order]
-
-
 def writes_after(transaction: Transaction, key: Hashable, step: int) -> bool:
     """Whether a transaction writes the key after that step."""
     return any(f != READ and named == key for f, named, _ in transaction.steps[step + 1 :])
@@ -179,15 +170,8 @@ def lost_updates(facts: Facts) -> list[Finding]:
 def dirty_writes(facts: Facts) -> bool:
     """Whether writes alone are in a circle (G0), among transactions that are known to have committed."""
     graph = Graph(len(facts.all))
-    for key, order in facts.order.items():
-        if key not in facts.torn:
-            places = [facts.writer[key, value] for value in order]
-            places = [place for place in places if facts.all[place].known]
-            for before, after in pairwise(places):
-                graph.add(before, after, WW)
-            for value in facts.tail.get(key, ()) if places else ():
-                if facts.all[facts.writer[key, value]].known:
-                    graph.add(places[-1], facts.writer[key, value], WW)
+    for before, after in facts.sure_writes():
+        graph.add(before, after, WW)
     return bool(graph.components(WW))
 
 
@@ -219,12 +203,8 @@ def fractured(facts: Facts, in_order: bool) -> Finding | None:
     Visibility with RAMP Transactions"). in_order: only where the missing one was read later, which also
     monotonic atomic view excludes (Bailis 2013, "Highly Available Transactions")."""
     position = _positions(facts)
-    reads: dict[int, list[ExternalRead]] = {}
-    for read in facts.reads:
-        reads.setdefault(read.transaction, []).append(read)
-    for place, mine in reads.items():
-        if len(mine) < 2:
-            continue
+    for mine in _reads_together(facts):
+        place = mine[0].transaction
         for seen in mine:
             author = None if seen.version is None else facts.writer.get((seen.key, seen.version))
             if author is None or author == place:
@@ -246,6 +226,34 @@ def fractured(facts: Facts, in_order: bool) -> Finding | None:
                         missed.key,
                     )
     return None
+
+
+def unbroken(facts: Facts, in_order: bool) -> Iterator[tuple[Hashable, int, int]]:
+    """(key, earlier writer, later writer) wherever only that order makes no fractured read of two reads."""
+    for mine in _reads_together(facts):
+        for seen in mine:
+            author = None if seen.version is None else facts.writer.get((seen.key, seen.version))
+            if author is None or author == seen.transaction:
+                continue
+            for other in mine:
+                written = facts.last_write.get((author, other.key))
+                if (
+                    written is None
+                    or other.version in {None, written}
+                    or (in_order and other.step < seen.step)
+                ):
+                    continue
+                later = facts.writer.get((other.key, other.version))
+                if later is not None and later != author:
+                    yield other.key, author, later
+
+
+def _reads_together(facts: Facts) -> list[list[ExternalRead]]:
+    """The reads of each transaction that has several."""
+    reads: dict[int, list[ExternalRead]] = {}
+    for read in facts.reads:
+        reads.setdefault(read.transaction, []).append(read)
+    return [mine for mine in reads.values() if len(mine) > 1]
 
 
 def _older(facts: Facts, position: dict[tuple[Hashable, Any], int], read: ExternalRead, written: Any) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 
 from comity.checkers.datatypes.base import show
 from comity.checkers.history import History, Outcome
-from comity.checkers.transactions.facts import ExternalRead, Facts, Finding, extensions, lost_updates
+from comity.checkers.transactions.facts import ROOT, ExternalRead, Facts, Finding, Group, lost_updates
 from comity.checkers.transactions.graph import RW, WR, WW, Graph, Why
 from comity.checkers.transactions.problem import READ, WRITE, Transaction, Transactions, unsuitable
 
-EDGE_LIMIT = 2_000_000
+EDGE_LIMIT = 10_000
 
 
 class RegisterFacts(Facts):
@@ -33,34 +33,52 @@ class RegisterFacts(Facts):
         self.versions: dict[Hashable, list[Any]] = {}
 
     def add_versions(self, graph: Graph) -> None:
-        edges = 0
         for (key, version), places in self.after.items():
             for place in places:
                 why = Why(key, version, self.last_write[place, key])
                 graph.add(self.writer[key, version], place, WW, why)
+        crowded = self._crowded()
         for read in self.reads:
             key, version = read.key, read.version
             if version is None:
-                nexts = self.first.get(key, [])
+                nexts = [] if key in crowded else self.first.get(key, [])
             else:
                 if (key, version) not in self.writer:
                     continue
                 graph.add(self.writer[key, version], read.transaction, WR, Why(key, version, version))
                 nexts = self.after.get((key, version), [])
-            edges += len(nexts)
-            if edges > EDGE_LIMIT:
-                raise OverflowError("edges between the initial version and blind writes")
             for place in nexts:
                 why = Why(key, version, self.last_write[place, key])
                 graph.add(read.transaction, place, RW, why)
 
-    def orders_of(self, key: Hashable) -> Iterator[list[Any]]:
-        versions = self.versions.get(key, [])
-        before = {version: self.follows.get((self.writer[key, version], key)) for version in versions}
-        return extensions(versions, before)
+    def _crowded(self) -> set[Hashable]:
+        """Keys with more readers of the initial version and blind writers than edges between them are worth:
+        these follow from the search for an order."""
+        readers: dict[Hashable, int] = {}
+        for read in self.reads:
+            if read.version is None:
+                readers[read.key] = readers.get(read.key, 0) + 1
+        return {key for key, count in readers.items() if count * len(self.first.get(key, ())) > EDGE_LIMIT}
 
-    def keys(self) -> list[Hashable]:
-        return list(self.versions)
+    ends_unread = False
+
+    def groups(self) -> list[Group]:
+        readers: dict[Hashable, dict[int, list[int]]] = {}
+        for read in self.reads:
+            version = ROOT if read.version is None else self.writer.get((read.key, read.version))
+            if version is not None:
+                readers.setdefault(read.key, {}).setdefault(version, []).append(read.transaction)
+        return [
+            Group(key, [self.writer[key, value] for value in versions], readers.get(key, {}))
+            for key, versions in self.versions.items()
+        ]
+
+    def sure_writes(self) -> Iterator[tuple[int, int]]:
+        for (key, version), places in self.after.items():
+            before = self.writer[key, version]
+            if self.all[before].known:
+                for place in places:
+                    yield before, place
 
 
 def register_facts(history: History, initial: Any = None) -> RegisterFacts:
@@ -73,8 +91,8 @@ class _Writes:
     def __init__(self, transactions: Transactions, initial: Any) -> None:
         self.facts = RegisterFacts(transactions)
         self.initial = initial
-        self.intermediate: set[tuple[int, Hashable]] = set()
-        """Transactions that read a version of a key which its writer overwrote: they follow none."""
+        self.intermediate: set[tuple[int, int]] = set()
+        """Transaction and step of reads of a version that its writer overwrote: they follow none."""
         self.author: dict[tuple[Hashable, Any], Transaction] = {}
         for transaction in (*transactions.all, *transactions.failed, *transactions.unknown):
             for f, key, value in transaction.steps:
@@ -146,7 +164,7 @@ class _Writes:
             words = f"{transaction.name} read {value!r} of {key!r}, which {author.name} went on to overwrite "
             words += f"with {last!r}"
             facts.findings.append(Finding("G1b", (author, transaction), words, key))
-            self.intermediate.add((transaction.place, key))
+            self.intermediate.add((transaction.place, step))
         facts.reads.append(ExternalRead(transaction.place, key, last, step))
 
     def _relate(self) -> None:
@@ -155,7 +173,7 @@ class _Writes:
         for read in facts.reads:
             if (read.transaction, read.key) not in facts.last_write:
                 continue
-            if (read.transaction, read.key) in self.intermediate:
+            if (read.transaction, read.step) in self.intermediate:
                 continue
             if read.version is not None:
                 facts.follows[read.transaction, read.key] = read.version
