@@ -245,4 +245,4 @@ def _is_plain(data_type: str | DataType) -> bool:
 
 
 def _broken_by(verdict: Verdict) -> Sequence[str]:
-    return transactions.BREAKS.get(verdict.anomaly, (verdict.model,))
+    return transactions.breaks(verdict)

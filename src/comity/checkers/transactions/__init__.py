@@ -26,7 +26,7 @@ from comity.checkers.transactions.orders import Step
 from comity.checkers.transactions.register import RegisterFacts, register_facts
 from comity.checkers.verdict import Edge, Limits, Status, Verdict
 
-__all__ = ["BREAKS", "Findings", "check"]
+__all__ = ["BREAKS", "Findings", "breaks", "check"]
 
 DETAILED = 20
 """Findings of one name that are told in full."""
@@ -189,6 +189,10 @@ class _Check:
                     names.add(shown)
                     self.anomalies.append(self._from_cycle(shown, cycle, facts, graph))
             self.spend()
+        if "G0" in names and not any(v.model == "read-uncommitted" for v in self.anomalies):
+            sure = dirty_writes(facts)
+            for name, cycle in find_cycles(sure):
+                self.anomalies.append(self._from_cycle(name, cycle, facts, sure))
 
     def _from_cycle(self, name: str, cycle: Cycle, facts: Facts, graph: Graph) -> Verdict:
         edges = []
@@ -197,9 +201,13 @@ class _Check:
             source, target = places[place], places[(place + 1) % len(places)]
             edges.append(_edge(facts, graph, source, target, kind))
         words = "; ".join(edge.reason for edge in edges)
+        dirty = name == "G0" and all(
+            facts.all[place].known and edge.key not in facts.torn
+            for place, edge in zip(places, edges, strict=True)
+        )
         return Verdict(
             status=Status.VIOLATION,
-            model=BREAKS[name][0],
+            model="read-uncommitted" if dirty else BREAKS[name][0],
             data_type=self.data_type,
             key=next((edge.key for edge in edges if edge.key is not None), None),
             operations=len(self.history),
@@ -249,7 +257,7 @@ class _Check:
 def _broken_models(facts: Facts, graph: Graph) -> frozenset[str]:
     """The models this graph, with every version in its place, does not have; cycles only."""
     broken: set[str] = set()
-    if dirty_writes(facts):
+    if has_cycle(dirty_writes(facts), WW):
         broken.add("read-uncommitted")
     if has_cycle(graph, WW | WR):
         broken.add("read-committed")
@@ -275,8 +283,18 @@ def _broken_models(facts: Facts, graph: Graph) -> frozenset[str]:
     return violated_by(broken)
 
 
+def breaks(verdict: Verdict) -> tuple[str, ...]:
+    """The weakest models that exclude this anomaly, as it is here."""
+    models = BREAKS.get(verdict.anomaly, ())
+    return models if verdict.model in models else (verdict.model,)
+
+
 def _special(name: str, cycle: Cycle, graph: Graph) -> list[str]:
     """The finer names of a cycle: write skew and long fork."""
+    if name == "G-nonadjacent":
+        turns = 0 if cycle.kinds[0] == WR else 1
+        if (cycle.kinds * 2)[turns : turns + 4] == (WR, RW, WR, RW) and len(cycle.kinds) == 4:
+            return ["long-fork"]
     if name != "G2-item":
         return []
     keys: set[Hashable] = set()

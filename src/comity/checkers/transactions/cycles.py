@@ -113,7 +113,13 @@ def _first(kind: int, graph: Graph, source: int, target: int) -> int:
 def _cycle(graph: Graph, path: list[int], closing: list[int], kinds: int) -> Cycle:
     """A path whose end leads to its start by an edge of the kind in `closing`."""
     inner = [graph.kind_of(source, target, kinds) for source, target in pairwise(path)]
-    return Cycle(tuple(path), (*inner, *closing))
+    return _without_moments(graph, path, [*inner, *closing])
+
+
+def _without_moments(graph: Graph, places: list[int], kinds: list[int]) -> Cycle:
+    """The cycle of these places and the kinds of the edges that leave them, transactions only."""
+    kept = [(place, kind) for place, kind in zip(places, kinds, strict=True) if place < graph.transactions]
+    return Cycle(tuple([place for place, _ in kept]), tuple([kind for _, kind in kept]))
 
 
 def _single(graph: Graph, component: list[int], base: int, order: int) -> Cycle | None:
@@ -185,7 +191,7 @@ def _nonadjacent(graph: Graph, component: list[int], base: int, order: int) -> C
             ]
             if not _needs(kinds, order):
                 continue
-            walk = Cycle(tuple(places[:-1]), tuple(kinds))
+            walk = _without_moments(graph, places[:-1], kinds)
             if _simple(walk):
                 return walk
             crossing = crossing or walk
@@ -224,7 +230,7 @@ def _adjacent(graph: Graph, component: list[int], kinds: int, order: int) -> Cyc
         inner = [graph.kind_of(a, b, kinds) for a, b in pairwise(path)]
         if not _needs(inner, order):
             continue
-        cycle = Cycle((middle, *path), (RW, *inner, RW))
+        cycle = _without_moments(graph, [middle, *path], [RW, *inner, RW])
         if best is None or len(cycle.places) < len(best.places):
             best = cycle
         if len(best.places) == 2 or tries > TRIES:

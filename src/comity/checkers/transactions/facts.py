@@ -38,6 +38,8 @@ class ExternalRead(NamedTuple):
     step: int
 
 
+CROWD = 16
+"""How many real-time edges a transaction may have."""
 ROOT = -1
 """In place of a writer: the version before all whose order is not known."""
 
@@ -167,12 +169,12 @@ def lost_updates(facts: Facts) -> list[Finding]:
     return found
 
 
-def dirty_writes(facts: Facts) -> bool:
-    """Whether writes alone are in a circle (G0), among transactions that are known to have committed."""
+def dirty_writes(facts: Facts) -> Graph:
+    """Which writes are over which, among transactions that are known to have committed."""
     graph = Graph(len(facts.all))
     for before, after in facts.sure_writes():
         graph.add(before, after, WW)
-    return bool(graph.components(WW))
+    return graph
 
 
 def overtaken(facts: Facts) -> Finding | None:
@@ -274,7 +276,8 @@ def _positions(facts: Facts) -> dict[tuple[Hashable, Any], int]:
 
 def add_orders(graph: Graph, transactions: Sequence[Transaction]) -> None:
     """Process edges, and as few real-time edges as say everything: T1 completed before T2 was invoked,
-    with nothing in between that says it already."""
+    with nothing in between that says it already. Where many had completed by then, they lead to a moment and
+    that to whatever came later, so that there are never more than a few edges for each transaction."""
     events: list[tuple[int, bool, int]] = []
     for transaction in transactions:
         if transaction.session >= 0:
@@ -288,6 +291,11 @@ def add_orders(graph: Graph, transactions: Sequence[Transaction]) -> None:
     before: dict[int, tuple[int, ...]] = {}
     for _, ended, place in events:
         if not ended:
+            if len(frontier) > CROWD:
+                moment = graph.add_moment()
+                for earlier in sorted(frontier):
+                    graph.add(earlier, moment, REAL_TIME)
+                frontier = {moment}
             before[place] = tuple(sorted(frontier))
             for earlier in before[place]:
                 graph.add(earlier, place, REAL_TIME)

@@ -28,8 +28,16 @@ class Graph:
 
     def __init__(self, nodes: int) -> None:
         self.nodes = nodes
+        self.transactions = nodes
+        """How many of the nodes are transactions: the first ones. The others are moments in real time."""
         self.out: list[dict[int, int]] = [{} for _ in range(nodes)]
         self.why: dict[tuple[int, int, int], Why] = {}
+
+    def add_moment(self) -> int:
+        """One more node, that is no transaction."""
+        self.out.append({})
+        self.nodes += 1
+        return self.nodes - 1
 
     def add(self, source: int, target: int, kind: int, why: Why | None = None) -> None:
         """An edge; a transaction never depends on itself."""
