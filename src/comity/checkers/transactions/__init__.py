@@ -157,9 +157,10 @@ class _Check:
         if not any(finding.anomaly == "lost-update" for finding in findings):
             found = overtaken(facts)
             findings.extend([found] if found is not None else [])
-        for in_order in (True, False):
-            found = fractured(facts, in_order)
-            findings.extend([found] if found is not None else [])
+        found = fractured(facts, False)
+        if found is not None:
+            worse = fractured(facts, True)
+            findings.extend([found] if worse is None else [worse, found])
         counts: dict[str, int] = {}
         for finding in findings:
             counts[finding.anomaly] = counts.get(finding.anomaly, 0) + 1
@@ -255,19 +256,13 @@ class _Check:
 
 
 def _broken_models(facts: Facts, graph: Graph) -> frozenset[str]:
-    """The models this graph, with every version in its place, does not have; cycles only."""
+    """The models that cycles of what is certain break."""
     broken: set[str] = set()
-    if has_cycle(dirty_writes(facts), WW):
-        broken.add("read-uncommitted")
-    if has_cycle(graph, WW | WR):
-        broken.add("read-committed")
-    if overtaken(facts) is not None:
-        broken.add("cursor-stability")
-    if fractured(facts, True) is not None:
-        broken.add("monotonic-atomic-view")
-    if fractured(facts, False) is not None:
-        broken.add("read-atomic")
     if has_cycle(graph, _ALL | PROCESS | REAL_TIME):
+        if has_cycle(dirty_writes(facts), WW):
+            broken.add("read-uncommitted")
+        if has_cycle(graph, WW | WR):
+            broken.add("read-committed")
         tests: tuple[tuple[str, Callable[[], bool]], ...] = (
             ("parallel-snapshot-isolation", lambda: has_single(graph, 0)),
             ("snapshot-isolation", lambda: has_spaced(graph, 0)),

@@ -37,24 +37,26 @@ class _Appends:
         """The longest read of every key; the unknown transactions of whose appends somebody read one."""
         unknown = {t.operation.index for t in transactions.unknown}
         happened: set[int] = set()
+        longest = self.longest
         for transaction in transactions.all:
-            own: set[tuple[Hashable, Any]] = set()
             for f, key, value in transaction.steps:
-                if f == APPEND:
-                    own.add((key, value))
-                    continue
-                elements = _elements(transaction, value)
-                if len(elements) > len(self.longest.get(key, ())):
-                    self.longest[key] = elements
-                    self.by_longest[key] = transaction
-        if unknown:
-            for transaction in transactions.all:
-                for f, key, value in transaction.steps:
-                    if f == READ:
-                        for element in value or ():
-                            author = self.author.get((key, element))
-                            if author is not None and author.operation.index in unknown:
-                                happened.add(author.operation.index)
+                if f == READ:
+                    elements = _elements(transaction, value)
+                    if len(elements) > len(longest.get(key, ())):
+                        longest[key] = elements
+                        self.by_longest[key] = transaction
+        if not unknown:
+            return happened
+        differing = set(longest.items())
+        for transaction in transactions.all:
+            for f, key, value in transaction.steps:
+                if f == READ and value and value != longest[key][: len(value)]:
+                    differing.add((key, value))
+        for key, elements in differing:
+            for element in elements:
+                author = self.author.get((key, element))
+                if author is not None and author.operation.index in unknown:
+                    happened.add(author.operation.index)
         return happened
 
     def _fill(self) -> None:

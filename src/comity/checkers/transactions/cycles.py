@@ -37,9 +37,9 @@ class Cycle(NamedTuple):
 def find_cycles(graph: Graph) -> Iterator[tuple[str, Cycle]]:
     """(anomaly, cycle): at most one of each name, the less subtle ones first."""
     whole = WW | WR | RW | PROCESS | REAL_TIME
-    suspects = graph.components(whole)
-    if not suspects:
+    if graph.acyclic(whole):
         return
+    suspects = graph.components(whole)
     seen: set[str] = set()
     for order, suffix in SUFFIXES.items():
         for component in graph.components(WW | WR | RW | order, (n for c in suspects for n in c)):
@@ -240,7 +240,7 @@ def _adjacent(graph: Graph, component: list[int], kinds: int, order: int) -> Cyc
 
 def has_cycle(graph: Graph, kinds: int) -> bool:
     """Whether there is any cycle of edges of these kinds."""
-    return bool(graph.components(kinds))
+    return not graph.acyclic(kinds)
 
 
 def has_single(graph: Graph, order: int) -> bool:

@@ -64,6 +64,24 @@ class Graph:
 
         return components(range(self.nodes) if inside is None else sorted(inside), following)
 
+    def acyclic(self, kinds: int) -> bool:
+        """Whether no edges of these kinds lead round."""
+        waiting = [0] * self.nodes
+        for out in self.out:
+            for target, kind in out.items():
+                if kind & kinds:
+                    waiting[target] += 1
+        ready = [node for node, count in enumerate(waiting) if not count]
+        done = 0
+        while ready:
+            done += 1
+            for target, kind in self.out[ready.pop()].items():
+                if kind & kinds:
+                    waiting[target] -= 1
+                    if not waiting[target]:
+                        ready.append(target)
+        return done == self.nodes
+
     def kind_of(self, source: int, target: int, kinds: int) -> int:
         """The weightiest kind of these between two nodes: data before order."""
         known = self.out[source].get(target, 0) & kinds
