@@ -461,6 +461,11 @@ class Dispatcher:
             connection.touched = True
             self._touched.append(connection)
 
+    @property
+    def restless(self) -> bool:
+        """Whether a turn has something to do for clients."""
+        return bool(self._touched or self.resumable or self._later or self._pause or self._unpause)
+
     def collect(self, turn: Turn) -> None:
         """Everything for the clients, into the turn."""
         for connection in self._touched:

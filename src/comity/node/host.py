@@ -161,10 +161,32 @@ class Host:
             else:
                 self._schedule(group)
         self.jobs.consider()
-        if self._dirty or self._frames or self.stopping or self.dispatcher.resumable or self.jobs.waiting:
+        return self.wants_turn()
+
+    def wants_turn(self) -> bool:
+        """Whether the stimuli since the last turn left anything for one to do; where they did not,
+        `deadline_ns` is up to date."""
+        if (
+            self._dirty
+            or self._frames
+            or self._links_changed
+            or self.stopping
+            or self.dispatcher.restless
+            or self.jobs.waiting
+            or self.journal.due
+            or self.fatal is not None
+        ):
             return True
         self.deadline_ns = self._next_deadline()
         return False
+
+    def _stirred(self, group: Group) -> None:
+        """A peer or the disk told a core something: often that leads to nothing."""
+        core = group.core
+        if core.busy or core.leader != group.leader:
+            self._dirty[group.number] = group
+        elif core.deadline_ns < group.scheduled_ns:
+            self._schedule(group)
 
     def _schedule(self, group: Group) -> None:
         """Keep the heap's entry of a group at or before its deadline; entries too early are harmless."""
@@ -266,7 +288,7 @@ class Host:
         if refused:
             for group in self.groups.values():
                 group.core.peer_lost(self.now_ns, peer)
-                self._dirty[group.number] = group
+                self._stirred(group)
 
     def frame(self, peer: NodeId, envelopes: Sequence[tuple[int, int, bytes | memoryview]]) -> None:
         """One frame of a peer. What cannot be read is counted and dropped."""
@@ -297,7 +319,8 @@ class Host:
                 self.note("peer message refused", peer=peer, group=group.name, error=str(error))
                 continue
             group.core.receive(self.now_ns, peer, message)
-            self._dirty[number] = group
+            if number not in self._dirty:
+                self._stirred(group)
 
     def send(self, peer: NodeId, group: int, kind: int, body: bytes) -> None:
         """A message for this turn's frame to a peer."""
@@ -343,7 +366,7 @@ class Host:
             group = self.groups.get(number)
             if group is not None:
                 group.core.persisted(self.now_ns, count)
-                self._dirty[number] = group
+                self._stirred(group)
 
     def journal_failed(self, sequence: int, reason: str) -> None:
         """The journal cannot grow now; the shell keeps trying that write. New writes are refused."""

@@ -156,6 +156,11 @@ class Journal:
         """Nothing queued and nothing in flight."""
         return self._flying is None and not self._open.records
 
+    @property
+    def due(self) -> bool:
+        """Whether the next write can begin."""
+        return self._flying is None and bool(self._open.records or self._opening)
+
     def write(
         self,
         segment_bytes: int,
@@ -167,7 +172,7 @@ class Journal:
         checkpoint: every group's checkpoint records, asked for when a segment opens.
         compacted: the compaction index of a group.
         """
-        if self._flying is not None or not (self._open.records or self._opening):
+        if not self.due:
             return None
         self._opening = False
         batch, self._open = self._open, _Batch()

@@ -96,6 +96,12 @@ class Core(abc.ABC):
         taken, self.effects = self.effects, Effects()
         return taken
 
+    @property
+    def busy(self) -> bool:
+        """Whether `take` has anything to do or to hand over. While it has not, a host may leave a
+        turn out; a core that does not tell is asked every turn."""
+        return True
+
     # -- requests of this node's clients
 
     @abc.abstractmethod

@@ -10,6 +10,7 @@ T = TypeVar("T")
 
 _WORDS = struct.Struct(">8Q")
 _WORD_VALUES = 1 << 64
+_UNITS = 1 << 53
 
 
 class Stream:
@@ -40,8 +41,9 @@ class Stream:
         """An integer in [0, bound), unbiased; bound is 1 or more."""
         if bound < 1:
             raise ValueError(f"bound must be 1 or more, not {bound}")
+        words = self._words
         while True:
-            word = self.word()
+            word = words.pop() if words else self.word()
             remainder = word % bound
             if word - remainder <= _WORD_VALUES - bound:
                 return remainder
@@ -52,7 +54,8 @@ class Stream:
 
     def unit(self) -> float:
         """A float in [0, 1), 53 bits."""
-        return (self.word() >> 11) / (1 << 53)
+        words = self._words
+        return ((words.pop() if words else self.word()) >> 11) / _UNITS
 
     def chance(self, probability: float) -> bool:
         """True with that probability."""

@@ -74,10 +74,13 @@ class Shell:
         self.flush()
 
     def stimulated(self) -> None:
-        """The host was told something: one turn before the loop sleeps."""
+        """The host was told something: one turn before the loop sleeps, if that left any to do."""
         if not self._flushing:
-            self._flushing = True
-            self.loop.call_soon(self.flush)
+            if self.host.wants_turn():
+                self._flushing = True
+                self.loop.call_soon(self.flush)
+            else:
+                self._arm(self.host.deadline_ns)
 
     def flush(self) -> None:
         """One turn."""
@@ -197,7 +200,10 @@ class Shell:
                 self.fail(f"{type(broken).__name__}: {broken}", broken)
                 return
             # Acknowledgements wait for this: no other event of this loop iteration is worth waiting for.
-            self.flush()
+            if self.host.wants_turn():
+                self.flush()
+            else:
+                self._arm(self.host.deadline_ns)
         elif isinstance(error, DiskFullError):
             self.host.journal_failed(order.sequence, str(error))
             self.stimulated()

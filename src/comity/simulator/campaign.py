@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from comity.simulator.mutants import mutant_named
 from comity.simulator.settings import Case
 
 BACKENDS = ("loky", "dask", "ray")
+COLLECT_EVERY = 50_000
+"""Objects made between two collections of garbage: a simulation leaves few cycles."""
 BATCH_SEEDS = 8
 """Most seeds in one task: enough to hide a task's cost, few enough that results keep coming."""
 
@@ -123,6 +126,8 @@ def cores() -> int:
 
 def run_seeds(plan: Plan, seeds: Sequence[int]) -> list[tuple[Result, int]]:
     """One task: (result, CPU nanoseconds) of each seed, in order."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY, 20, 50)
     results = []
     for seed in seeds:
         before = time.process_time_ns()

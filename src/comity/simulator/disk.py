@@ -24,6 +24,7 @@ class Disk:
         self.slow = 1
         self.damaged: set[str] = set()
         self.written_bytes = 0
+        self._durable: dict[str, int] = {}
         self._removed: list[tuple[str, bytearray]] = []
         self._stream = stream
 
@@ -38,6 +39,7 @@ class Disk:
         assert write is not None
         self.pending = None
         self._append(write.segment, write.data)
+        self._durable[write.segment] = len(self.files[write.segment])
         if write.creates:
             self._removed.clear()
         for name in write.removes:
@@ -86,13 +88,16 @@ class Disk:
         del self.files[name][valid_bytes:]
 
     def rot(self) -> bool:
-        """Flip one durable bit somewhere. False when there is nothing to rot."""
-        names = [name for name in sorted(self.files) if self.files[name]]
+        """Flip one durable bit somewhere. False when there is nothing to rot.
+
+        What a crash left of a write that nobody was told of may be cut or kept; it is no loss.
+        """
+        names = [name for name in sorted(self.files) if self._durable.get(name)]
         if not names:
             return False
         name = self._stream.pick(names)
         data = self.files[name]
-        data[self._stream.below(len(data))] ^= 1 << self._stream.below(8)
+        data[self._stream.below(self._durable[name])] ^= 1 << self._stream.below(8)
         self.damaged.add(name)
         return True
 
@@ -101,6 +106,7 @@ class Disk:
         self.files.clear()
         self.pending = None
         self.damaged.clear()
+        self._durable.clear()
         self._removed.clear()
 
     def _append(self, name: str, data: bytes) -> None:

@@ -200,18 +200,22 @@ class Process:
 
     def stimulus(self, life: int, action: Callable[..., None], *arguments: Any) -> None:
         """Tell the host something, if it is still the process that was meant."""
-        if life != self.life or self.host is None:
+        host = self.host
+        if life != self.life or host is None:
             return
         if self.paused:
             self._backlog.append((self.stimulus, (life, action, *arguments)))
             return
-        self._at()
+        host.now_ns, host.wall_ms = self.clock.read(self.world.now_ns)
         try:
             action(*arguments)
         except (InvariantBroken, AssertionError) as error:
             raise ViolationFound("invariant", str(error), self.number) from error
         if not self._turn_due:
-            self._soon()
+            if host.wants_turn():
+                self._soon()
+            else:
+                self._schedule_wake()
 
     def frame_arrived(self, life: int, source: int, envelopes: Sequence[Envelope]) -> None:
         """A frame of a peer."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import struct
 from collections.abc import Callable
 from hashlib import blake2b
+from heapq import heappop, heappush
 from typing import Any
 
 HASH_BYTES = 16 << 10
@@ -33,24 +33,23 @@ class World:
     def at(self, time_ns: int, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action(*arguments)` at that time, or now if it has passed."""
         self._sequence += 1
-        heapq.heappush(self._queue, (max(time_ns, self.now_ns), self._sequence, action, arguments))
+        heappush(self._queue, (max(time_ns, self.now_ns), self._sequence, action, arguments))
 
     def after(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action(*arguments)` that much later."""
         self._sequence += 1
-        heapq.heappush(self._queue, (self.now_ns + delay_ns, self._sequence, action, arguments))
+        heappush(self._queue, (self.now_ns + delay_ns, self._sequence, action, arguments))
 
     def run_until(self, time_ns: int) -> None:
         """Run every event up to that time, then let the clock stand there."""
         queue = self._queue
-        pop = heapq.heappop
+        pop = heappop
         trace = self._unhashed
         pack = _EVENT.pack
         while queue and queue[0][0] <= time_ns:
-            when, sequence, action, arguments = pop(queue)
-            self.now_ns = when
+            self.now_ns, sequence, action, arguments = pop(queue)
             self.events += 1
-            trace += pack(when, sequence)
+            trace += pack(self.now_ns, sequence)
             if len(trace) > HASH_BYTES:
                 self._hash.update(trace)
                 trace.clear()

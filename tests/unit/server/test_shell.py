@@ -29,6 +29,7 @@ class StandIn:
         self.deadline_ns = FAR_NS
         self.fatal: str | None = None
         self.stopped = False
+        self.restless = True
         self.turns: list[Turn] = []
         self.told: list[tuple[Any, ...]] = []
 
@@ -38,9 +39,13 @@ class StandIn:
     def start(self) -> None:
         self.told.append(("start",))
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         self.told.append(("wake",))
         self.deadline_ns = FAR_NS
+        return True
+
+    def wants_turn(self) -> bool:
+        return self.restless
 
     def turn(self) -> Turn:
         return self.turns.pop(0) if self.turns else Turn()
@@ -127,6 +132,20 @@ def test_everything_that_arrives_in_one_round_of_the_loop_is_one_turn() -> None:
 
     host, _ = run(body)
     assert [each for each in host.told if each[0] == "data"] == [("data", 1, b"a"), ("data", 1, b"b")]
+
+
+def test_what_leads_to_nothing_costs_no_turn_and_the_deadline_it_left_is_kept() -> None:
+    async def body(shell: Shell, host: StandIn, disk: Disk) -> None:
+        answers: list[bytes] = []
+        client = shell.clients.loopback(answers.append)
+        host.restless = False
+        host.turns = [Turn(replies=[(client.number, b"+1\r\n")])]
+        host.deadline_ns = time.monotonic_ns() + 2_000_000
+        client.send(b"a")
+        await until(lambda: ("wake",) in host.told)
+        assert answers == [b"+1\r\n"]
+
+    run(body)
 
 
 def test_a_paused_client_is_not_heard_until_it_is_resumed() -> None:

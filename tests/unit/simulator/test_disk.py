@@ -63,6 +63,16 @@ def test_rot_and_misdirected_writes_are_remembered_as_damage() -> None:
     assert not Disk(Stream(1, "disk")).rot(), "an empty disk has nothing to rot"
 
 
+def test_rot_strikes_what_was_durable_not_what_a_crash_left_of_a_write_nobody_was_told_of() -> None:
+    for seed in range(200):
+        disk = disk_with(seed)
+        disk.begin(JournalWrite(2, "a", DATA, False))
+        disk.crash()
+        rest = bytes(disk.files["a"][7:])
+        assert disk.rot()
+        assert bytes(disk.files["a"][7:]) == rest
+
+
 def test_removed_files_may_come_back_until_a_directory_sync() -> None:
     came_back = set()
     for seed in range(40):

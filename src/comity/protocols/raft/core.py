@@ -109,6 +109,16 @@ class RaftCore(Membership):
         taken, self.effects = self.effects, Effects()
         return taken
 
+    @property
+    def busy(self) -> bool:
+        """Whether `take` has anything to do or to hand over."""
+        if self.role is LEADER:
+            if self.pending:
+                return True
+        elif self.acknowledgement_due or (self.reads_waiting and not self.reads_asked):
+            return True
+        return bool(self.effects)
+
     # -- peers and disk
 
     def receive(self, now_ns: int, sender: NodeId, message: Any) -> None:
