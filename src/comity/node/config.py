@@ -31,6 +31,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         certainly did not happen) or reported as indeterminate.
     batch_bytes, batch_commands: a batch is closed at either.
     batches_in_flight: batches of one keyspace sent and not yet applied; more wait their turn.
+    batch_ahead_commands: while a batch is in flight, another is sent once it has so many commands: small
+        ones cost more than the time they save.
+    apply_later_bytes: so much that is committed is applied after what the turn sends and writes has left.
     commands_waiting: commands of all clients not yet in a batch; beyond it -TRYAGAIN.
     connection_commands: commands of one connection not yet answered; beyond it its socket is not
         read. connection_output_bytes: answers a client has not taken; beyond it the connection is
@@ -41,7 +44,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     resend_ns: int = 400 * MILLISECOND_NS
     batch_bytes: int = 1 << 20
     batch_commands: int = 4096
-    batches_in_flight: int = 1
+    batches_in_flight: int = 2
+    batch_ahead_commands: int = 256
+    apply_later_bytes: int = 16 << 10
     commands_waiting: int = 200_000
     waiting_bytes: int = 256 << 20
     connections: int = 10_000

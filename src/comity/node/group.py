@@ -10,7 +10,7 @@ what it is: refused if it certainly never reached a log, indeterminate otherwise
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comity.node import messages
@@ -42,6 +42,8 @@ READ_BYTES_PER_TURN = 8 << 20
 """Answers to reads made at one go: a client that asks for much and takes nothing holds little more."""
 
 APPLY_BYTES_PER_TURN = 4 << 20
+PUT_OFF_TURNS = 2
+"""How often in a row applying is put off, at most."""
 
 
 class Builder:
@@ -154,6 +156,8 @@ class Group:
         self.reads_at: list[tuple[int, list[ReadRun]]] = []
         # apply
         self.committed: deque[Committed] = deque()
+        self.committed_bytes = 0
+        self._turns_put_off = 0
 
     # -- commands coming in
 
@@ -226,6 +230,8 @@ class Group:
         limit = self.bounds.batches_in_flight
         while len(self.pending) < limit:
             if not self.sealed:
+                if self.pending and self.waiting < self.bounds.batch_ahead_commands:
+                    return
                 for builder in self.builders.values():
                     self.seal(builder)
                 if not self.sealed:
@@ -419,17 +425,32 @@ class Group:
 
     # -- apply
 
+    def commit(self, entries: Sequence[Committed]) -> None:
+        """Entries to be applied, in order."""
+        self.committed.extend(entries)
+        for entry in entries:
+            self.committed_bytes += len(entry.payload)
+
+    def put_off(self) -> bool:
+        """Whether applying takes so long that what this turn has for others should leave first."""
+        if self.committed_bytes < self.bounds.apply_later_bytes or self._turns_put_off >= PUT_OFF_TURNS:
+            return False
+        self._turns_put_off += 1
+        return True
+
     def apply(self, now_ns: int) -> bool:
         """Apply what is committed, up to a bound a turn; True when some is left."""
         if self.installing or not (self.committed or self.reads_at):
             return False
         machine = self.machine
+        self._turns_put_off = 0
         self.host.jobs.applied()
         size = 0
         node, incarnation = self.host.config.node, self.host.incarnation
         while self.committed and size < APPLY_BYTES_PER_TURN:
             entry = self.committed.popleft()
             size += len(entry.payload)
+            self.committed_bytes -= len(entry.payload)
             if entry.kind == EntryKind.COMMAND:
                 self.host.metrics.entries_applied += 1
                 for answer in machine.apply(entry.index, entry.term, entry.payload):
@@ -471,6 +492,7 @@ class Group:
         """A snapshot replaced the state machine: answers inside it are in its table."""
         self.installing = False
         self.committed = deque(entry for entry in self.committed if entry.index > index)
+        self.committed_bytes = sum(len(entry.payload) for entry in self.committed)
         self.core.snapshot_installed(now_ns, index)
         node, incarnation = self.host.config.node, self.host.incarnation
         last = self.machine.last_sequence(node, incarnation)
@@ -618,6 +640,9 @@ class Group:
         """Audit the core and this group's own bookkeeping."""
         self.core.check()
         assert len(self.pending) <= self.bounds.batches_in_flight, "more batches in flight than allowed"
+        assert self.committed_bytes == sum(len(entry.payload) for entry in self.committed), (
+            f"{self.committed_bytes} committed bytes are not what waits to be applied"
+        )
         assert list(self.pending) == sorted(self.pending), "pending batches are out of order"
         assert self.waiting == sum(len(b.commands) for b in (*self.sealed, *self.builders.values())), (
             f"waiting counts {self.waiting} commands"

@@ -413,7 +413,10 @@ class Host:
             for group in dirty.values():
                 group.push(now)
                 self._carry_out(group, now)
-                if group.apply(now):
+                if (self._frames or self.journal.due) and group.put_off():
+                    # What leaves, and the disk, come first: a leader waits for them, nobody for this.
+                    again[group.number] = group
+                elif group.apply(now):
                     again[group.number] = group
                 self._schedule(group)
             self.jobs.consider()
@@ -466,7 +469,7 @@ class Host:
             if not self.journal.gate(send.peer, (number, messages.KIND_CORE, body)):
                 self.send(send.peer, number, messages.KIND_CORE, body)
         if effects.apply:
-            group.committed.extend(effects.apply)
+            group.commit(effects.apply)
         for reply in effects.reply:
             group.on_reply(reply, now)
         for request in effects.snapshot:

@@ -19,8 +19,10 @@ from comity.server.threads import Worker
 
 RETRY_FULL_DISK_S = 1.0
 WORKER_STOP_S = 5.0
-INLINE_SYNC_NS = 2_000_000
-"""While the disk is this quick, waiting for it costs less than handing the write to a thread and back."""
+INLINE_SYNC_NS = 4_000_000
+"""While the disk is this quick on average, waiting for it costs less than a thread does."""
+
+SYNCS_TO_AVERAGE = 8
 
 
 class Shell:
@@ -50,7 +52,7 @@ class Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._flushing = False
-        self._waking = False
+        self._due: asyncio.Handle | None = None
         self._making_room = False
         self._began_ns = time.monotonic_ns()
 
@@ -116,22 +118,23 @@ class Shell:
             self.fail(host.fatal)
         elif host.stopped:
             self.ended.set()
-        else:
-            self._arm(host.deadline_ns)
         if turn.journal is not None and self.fatal is None:
             if turn.frames or turn.replies:
                 # What was written to sockets leaves when this callback ends; the disk waits for that.
                 self.loop.call_soon(self._append, turn.journal)
             else:
                 self._append(turn.journal)
+        if self.fatal is None and not host.stopped:
+            self._arm(host.deadline_ns)
 
     def _arm(self, deadline_ns: int) -> None:
         """Wake at the deadline. A timer that fires too early is cheaper than one re-armed every turn."""
         now_ns = time.monotonic_ns()
         if deadline_ns <= now_ns:
-            if not self._waking:
-                self._waking = True
-                self.loop.call_soon(self._on_due)
+            # Anew each time: what this turn wrote to sockets leaves before the next one begins.
+            if self._due is not None:
+                self._due.cancel()
+            self._due = self.loop.call_soon(self._on_due)
             return
         if self._timer is not None:
             if self._timer_ns <= deadline_ns:
@@ -142,7 +145,7 @@ class Shell:
         self._timer = self.loop.call_later(delay_s, self._on_timer)
 
     def _on_due(self) -> None:
-        self._waking = False
+        self._due = None
         self._wake()
 
     def _on_timer(self) -> None:
@@ -187,8 +190,8 @@ class Shell:
             took_ns = self.files.sync_ns
             self.host.metrics.observe_sync(took_ns)
             if not order.creates:
-                # A slow write counts at once, quick ones win slowly: a bad disk must not stall us often.
-                self._sync_ns = max(took_ns, self._sync_ns - (self._sync_ns - took_ns) // 64)
+                # One slow write on a busy machine says little; a disk that stalls for long is left at once.
+                self._sync_ns += (took_ns - self._sync_ns) // SYNCS_TO_AVERAGE
             if order.removes:
                 self._engine.submit(lambda: self.files.remove(order.removes), self._removed)
             if self.files.wants_room and not self._making_room:

@@ -33,6 +33,8 @@ WALL_START_MS = 1_700_000_000_000
 
 SMALL_BOUNDS: dict[str, int] = {
     "batches_in_flight": 2,
+    "batch_ahead_commands": 1,
+    "apply_later_bytes": 200,
     "segment_bytes": 16 << 10,
     "log_bytes": 32 << 10,
     "flush_bytes": 4 << 10,

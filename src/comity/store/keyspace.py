@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from xxhash import xxh3_64_intdigest
 
@@ -17,6 +17,9 @@ from comity.store.working_set import WorkingSet
 WATCH_BUCKETS = 1024
 """Deletions are remembered for WATCH by hash bucket: a deletion of another key in the bucket of a watched
 absent key aborts a transaction that need not have been, once in that many deletions."""
+
+FEW = 4
+"""So few are put one by one."""
 
 TOO_LONG = b"ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 
@@ -117,6 +120,36 @@ class Context(WorkingSet):
         size = len(data)
         self.hot[key] = self.dirty[key] = (data, self.index, expires_ms)
         self.hot_bytes += size - len(before)
+        self.dirty_bytes += size
+
+    def put_all(self, commands: Sequence[list[bytes]]) -> None:
+        """`put(key, data)` for each (name, key, data), in order: at once, and so several times as fast."""
+        if len(commands) < FEW:
+            for args in commands:
+                self.put(args[1], args[2])
+            return
+        index = self.index
+        hot, load = self.hot, self.load
+        cells: dict[bytes, Cell] = {args[1]: (args[2], index, 0) for args in commands}
+        olds = [hot.get(key) or load(key) for key in cells]
+        if self.hot is not hot:  # Loading turned the cache over: not all of them are hot any more.
+            for args in commands:
+                self.put(args[1], args[2])
+            return
+        before = 0
+        for key, old in zip(cells, olds, strict=True):
+            data = old[0]
+            if data is None:
+                self.keys += 1
+                self.created.add(key)
+            else:
+                before += len(data)
+                if old[2]:
+                    self.expiry.remove(old[2], key)
+        size = sum([len(cell[0] or b"") for cell in cells.values()])
+        hot.update(cells)
+        self.dirty.update(cells)
+        self.hot_bytes += size - before
         self.dirty_bytes += size
 
     def _put_expired(self, key: bytes, old: Cell) -> None:

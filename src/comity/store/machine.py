@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from comity.formats.resp import OK
 from comity.store import layout, replies
 from comity.store.batches import Answer, Batch, decode_batch, decode_proposal
 from comity.store.clients import ClientTable
@@ -33,6 +34,9 @@ GENERATION_EMPTY = 2
 
 MANY_MISSES = 8
 """So many cells read from the engine one by one in a batch make the next batch read its cells ahead."""
+
+_SET = frozenset({b"SET", b"set", b"Set"})
+"""With a key and a value and nothing else, many in a row are carried out at once."""
 
 _EMPTY_COMMAND = b"-ERR empty command\r\n"
 _NOT_A_READ = b"-ERR '%b' is not a read\r\n"
@@ -226,7 +230,15 @@ class StateMachine:
         answers: list[bytes] = []
         append = answers.append
         entry_of = _IN_LOG.get
+        run: list[list[bytes]] = []
         for args in commands:
+            if len(args) == 3 and args[0] in _SET:
+                run.append(args)
+                continue
+            if run:
+                context.put_all(run)
+                answers += [OK] * len(run)
+                run = []
             entry = entry_of(args[0]) if args else None
             if entry is None or not entry[1] <= len(args) <= entry[2]:
                 append(execute(context, args))
@@ -235,6 +247,9 @@ class StateMachine:
                 append(entry[0](context, args))
             except CommandError as error:
                 append(replies.error(error.text))
+        if run:
+            context.put_all(run)
+            answers += [OK] * len(run)
         self._misses += context.misses
         self._origins.applied(row, batch, index, answers)
         return Answer(batch.origin, batch.incarnation, sequence, answers)

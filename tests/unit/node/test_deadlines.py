@@ -34,7 +34,7 @@ def test_a_command_refused_as_not_done_is_not_done_later_with_what_shared_its_ba
 
 
 def test_keys_expire_on_an_idle_cluster_though_an_earlier_expiry_was_lost_with_its_leader() -> None:
-    cluster = Cluster(3, bounds=Bounds(batches_in_flight=50))
+    cluster = Cluster(3, bounds=Bounds(batches_in_flight=50, batch_ahead_commands=1))
     leader = cluster.elect()
     cluster.call(leader, ("SET", "key", "x", "PX", 3000), ("SET", "soon", "x", "PX", 100))
     others = [node for node in (1, 2, 3) if node != leader]

@@ -182,3 +182,33 @@ def test_whatever_is_in_the_log_two_replicas_agree_on_it(contents: list[list[lis
         right.crash()
     right.catch_up()
     assert right.machine.digest() == left.machine.digest()
+
+
+KEYS = st.sampled_from([f"k{number}" for number in range(12)])
+VALUES = st.sampled_from(["''", "v", "value" * 40])
+SETS = st.tuples(KEYS, VALUES).map(lambda each: f"SET {each[0]} {each[1]}")
+OTHERS = st.one_of(
+    KEYS.map(lambda key: f"SET {key} timed PX 5"),
+    KEYS.map(lambda key: f"DEL {key}"),
+    KEYS.map(lambda key: f"GET {key}"),
+    KEYS.map(lambda key: f"APPEND {key} more"),
+)
+
+
+@given(st.lists(st.lists(st.one_of(SETS, SETS, SETS, OTHERS), max_size=30), max_size=6), st.booleans())
+def test_many_plain_sets_at_once_are_the_same_as_one_by_one(batches: list[list[str]], small: bool) -> None:
+    limits = StoreLimits(cache_bytes=700 if small else 1 << 20)
+    at_once, one_by_one = Replica(Log(), limits=limits), Replica(Log(), limits=limits)
+    for texts in batches:
+        answers = []
+        # A spelling that nothing was prepared for is looked up each time.
+        for replica, spelling in ((at_once, "SET"), (one_by_one, "sEt")):
+            replica.log.now_ms += 3
+            replica.log.commands(*[words(text.replace("SET", spelling)) for text in texts])
+            answers.append(replica.catch_up())
+        assert answers[0] == answers[1]
+        assert at_once.machine.digest() == one_by_one.machine.digest()
+        for name in ("keys", "expires", "dirty_keys"):
+            assert at_once.machine.stats()[name] == one_by_one.machine.stats()[name]
+        if not small:
+            assert at_once.machine.stats()["cached_bytes"] == one_by_one.machine.stats()["cached_bytes"]

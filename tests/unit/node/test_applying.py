@@ -1,0 +1,65 @@
+"""When committed entries are applied: after what others wait for has left, and never much later."""
+
+from __future__ import annotations
+
+from tests.unit.node.small_cluster import Cluster
+
+from comity.node import Bounds
+from comity.node.group import PUT_OFF_TURNS
+from comity.node.turn import Turn
+
+
+def watched(cluster: Cluster, node: int, seen: list[tuple[bool, bool, bool]]) -> None:
+    """Note of every turn of a node: whether it had effects, applied something, and left something."""
+    host = cluster.hosts[node]
+    turn = host.turn
+
+    def noted() -> Turn:
+        before = host.default.machine.applied
+        result = turn()
+        effects = bool(result.frames or result.journal)
+        seen.append((effects, host.default.machine.applied > before, bool(host.default.committed)))
+        return result
+
+    host.turn = noted  # type: ignore[method-assign]
+
+
+def test_what_a_turn_sends_and_writes_leaves_before_large_entries_are_applied() -> None:
+    cluster = Cluster(3, bounds=Bounds(apply_later_bytes=1))
+    leader = cluster.elect()
+    seen: list[tuple[bool, bool, bool]] = []
+    watched(cluster, leader, seen)
+    for number in range(20):
+        assert cluster.call(leader, ("SET", "key", number)) == b"+OK\r\n"
+    cluster.run(100)
+    assert (True, False, True) in seen, "applying is put off where something leaves"
+    run = 0
+    for effects, applied, left in seen:
+        run = run + 1 if effects and left and not applied else 0
+        assert run <= PUT_OFF_TURNS
+    assert len({host.default.machine.applied for host in cluster.hosts.values()}) == 1
+
+
+def test_small_entries_are_applied_at_once() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    seen: list[tuple[bool, bool, bool]] = []
+    watched(cluster, 1 + leader % 3, seen)
+    assert cluster.call(leader, ("SET", "key", 1)) == b"+OK\r\n"
+    cluster.run(100)
+    assert not any(left for _, _, left in seen)
+
+
+def test_a_second_batch_is_sent_ahead_only_when_it_is_large() -> None:
+    for ahead, most in ((1, 2), (100, 1)):
+        cluster = Cluster(3, bounds=Bounds(batch_ahead_commands=ahead))
+        leader = cluster.elect()
+        host = cluster.hosts[leader]
+        cluster.cut.update((leader, peer) for peer in (1, 2, 3))
+        connections = [cluster.connect(leader) for _ in range(3)]
+        for connection in connections:
+            cluster.send(leader, connection, ("SET", "key", connection))
+        assert len(host.default.pending) == most
+        cluster.cut.clear()
+        cluster.run(300)
+        assert all(cluster.received(leader, connection) == b"+OK\r\n" for connection in connections)
