@@ -166,6 +166,22 @@ def test_a_directory_that_is_not_ours(tmp_path: Path) -> None:
         refused(node, 1, "/proc/nowhere cannot be created", "--data")
 
 
+def test_a_directory_this_user_may_not_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "theirs"
+    directory.mkdir(mode=0o500)
+    if os.geteuid() == 0:  # Root may write everything: have the system say no, as it does to others.
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--data", str(directory)])
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith(f"comity: data directory {directory} cannot be written by this user (uid ")
+    assert "change its owner" in said
+    assert os.listdir(directory) == []
+
+
 def test_an_unreadable_identity(tmp_path: Path) -> None:
     with one(tmp_path) as node:
         node.start().ready()

@@ -363,7 +363,8 @@ class Dispatcher:
             return LOADING
         if host.stopping and (group.leader != host.config.node or len(group.core.members.voters) == 1):
             return STOPPING
-        if not group.leader and host.config.node not in group.core.members.everyone():
+        if host.config.node not in group.core.members.everyone():
+            # Also where a leader is known: it would do the command, and this node never hear of it.
             return NO_MEMBER
         if write and self.disk_error:
             reason = self.disk_error.replace("\r", " ").replace("\n", " ")
