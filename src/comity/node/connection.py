@@ -14,7 +14,7 @@ from comity.formats.resp import RequestParser
 from comity.node.routes import Route
 
 if TYPE_CHECKING:
-    from comity.node.group import ReadRun
+    from comity.node.reads import ReadRun
 
 IDLE = 0
 LOG = 1

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from comity.formats import resp
 from comity.node import here
 from comity.node.connection import IDLE, LINEARIZABLE, LOG, READ, Connection, Run
-from comity.node.group import READ_BYTES_PER_TURN, Group, ReadRun
+from comity.node.group import Group
+from comity.node.reads import READ_BYTES_PER_TURN, ReadRun
 from comity.node.routes import ROUTE_HERE, ROUTE_LOG, Route, Routes
 from comity.node.transactions import Transactions
 from comity.node.turn import Turn
@@ -305,7 +306,7 @@ class Dispatcher:
             before.commands.extend(commands)
         else:
             connection.reading = ReadRun(connection, commands, self.host.now_ns, route)
-            group.reads.append(connection.reading)
+            group.reads.add(connection.reading)
         connection.outstanding += len(commands)
         return True
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from comity.node import messages
 from comity.node.config import MILLISECOND_NS, Bounds
-from comity.node.connection import Connection, Run
-from comity.node.routes import Route
+from comity.node.connection import Run
+from comity.node.reads import Reads
+from comity.node.waiting import Builder, Pending
 from comity.replica import (
     NEVER,
     REASON_NOT_LEADER,
@@ -26,7 +27,6 @@ from comity.replica import (
     EntryKind,
     Outcome,
     Protocol,
-    ReadAt,
     Refused,
     Reply,
 )
@@ -36,85 +36,9 @@ from comity.store.machine import StateMachine
 if TYPE_CHECKING:
     from comity.node.host import Host
 
-READ_REQUESTS_IN_FLIGHT = 1
-READ_AGAIN_NS = 1000 * MILLISECOND_NS
-READ_BYTES_PER_TURN = 8 << 20
-"""Answers to reads made at one go: a client that asks for much and takes nothing holds little more."""
-
 APPLY_BYTES_PER_TURN = 4 << 20
 PUT_OFF_TURNS = 2
 """How often in a row applying is put off, at most."""
-
-
-class Builder:
-    """Commands gathered for the next batch, and whose they are."""
-
-    __slots__ = ("commands", "protocol", "runs", "size")
-
-    def __init__(self, protocol: int) -> None:
-        self.protocol = protocol
-        self.commands: list[list[bytes]] = []
-        self.runs: list[Run] = []
-        self.size = 0
-
-    def remove_late(self, limit_ns: int) -> list[Run]:
-        """Take out the runs that arrived by then, with their commands; those runs."""
-        late: list[Run] = []
-        runs: list[Run] = []
-        commands: list[list[bytes]] = []
-        position = 0
-        for run in self.runs:
-            if run.arrived_ns <= limit_ns:
-                late.append(run)
-            else:
-                runs.append(run)
-                commands.extend(self.commands[position : position + run.count])
-            position += run.count
-        if late:
-            self.size = self.size * len(commands) // len(self.commands)
-            self.runs, self.commands = runs, commands
-        return late
-
-
-class Pending:
-    """A batch that has a sequence and no answer yet.
-
-    exposed: it may be in a log somewhere. sent: it is on its way to the leader of now.
-    """
-
-    __slots__ = ("builder", "exposed", "payload", "sent", "sequence")
-
-    def __init__(self, sequence: int, builder: Builder, payload: bytes) -> None:
-        self.sequence = sequence
-        self.builder = builder
-        self.payload = payload
-        self.sent = False
-        self.exposed = False
-
-
-class ReadRun:
-    """Reads of one connection that wait for an index to be read at.
-
-    asked: the core was asked on their behalf. Further reads of the connection then wait, for an
-    answer to a later request may come first.
-    """
-
-    __slots__ = ("arrived_ns", "asked", "commands", "connection", "finish", "route")
-
-    def __init__(
-        self,
-        connection: Connection,
-        commands: list[list[bytes]],
-        arrived_ns: int,
-        route: Route,
-        finish: Callable[[], None] | None = None,
-    ) -> None:
-        self.connection = connection
-        self.commands = commands
-        self.arrived_ns = arrived_ns
-        self.route = route
-        self.finish = finish
-        self.asked = False
 
 
 class Group:
@@ -148,12 +72,8 @@ class Group:
         self.stamp_ms = 0
         # what the core has been asked and has not answered
         self.proposals: dict[int, tuple[list[Pending], list[int]]] = {}
-        self.read_requests: dict[int, tuple[int, list[ReadRun]]] = {}
         self.administering: dict[int, Callable[[Outcome], None]] = {}
-        # reads
-        self.reads: list[ReadRun] = []
-        self.reads_blocked_ns = 0
-        self.reads_at: list[tuple[int, list[ReadRun]]] = []
+        self.reads = Reads(self)
         # apply
         self.committed: deque[Committed] = deque()
         self.committed_bytes = 0
@@ -204,17 +124,12 @@ class Group:
             self._propose(now_ns)
         elif leader and self.pending:
             self._forward(leader, now_ns)
-        if (
-            self.reads
-            and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT
-            and now_ns >= self.reads_blocked_ns
-        ):
-            self._ask_to_read(now_ns)
+        self.reads.ask(now_ns)
 
     def _leader_changed(self, leader: int, now_ns: int) -> None:
         self.leader = leader
         self.tick_index = 0  # That entry may have been lost with the leader.
-        self.reads_blocked_ns = 0
+        self.reads.blocked_ns = 0
         self.resend_wait_ns = self.bounds.resend_ns
         self.resend_ns = NEVER
         for pending in self.pending.values():
@@ -317,17 +232,6 @@ class Group:
         self.host.metrics.forwarded_batches += len(self.pending)
         self.resend_ns = now_ns + self.resend_wait_ns
 
-    def _ask_to_read(self, now_ns: int) -> None:
-        runs, self.reads = self.reads, []
-        for run in runs:
-            run.asked = True
-        request = self.host.request()
-        self.read_requests[request] = (now_ns, runs)
-        metrics = self.host.metrics
-        metrics.read_rounds += 1
-        metrics.reads_in_rounds += len(runs)
-        self.core.read(now_ns, request)
-
     # -- what other hosts send
 
     def on_forward(self, peer: int, body: bytes | memoryview) -> None:
@@ -359,9 +263,7 @@ class Group:
         if proposal is not None:
             self._proposed(proposal, outcome)
             return
-        reading = self.read_requests.pop(request, None)
-        if reading is not None:
-            self._readable(reading[1], outcome, now_ns)
+        if self.reads.answered(request, outcome, now_ns):
             return
         done = self.administering.pop(request, None)
         if done is not None:
@@ -383,46 +285,6 @@ class Group:
         if isinstance(outcome, Accepted):
             self.tick_index = max(self.tick_index, outcome.index)
 
-    def _readable(self, runs: list[ReadRun], outcome: Outcome, now_ns: int) -> None:
-        if isinstance(outcome, ReadAt):
-            if outcome.index <= self.machine.applied and not self.installing:
-                self._read(runs, now_ns)
-            else:
-                self.reads_at.append((outcome.index, runs))
-            return
-        # Nothing was promised and nothing was done: ask again until the deadline.
-        self.reads = runs + self.reads
-        self.reads_blocked_ns = now_ns + 10 * MILLISECOND_NS
-
-    def _read(self, runs: list[ReadRun], now_ns: int) -> None:
-        machine = self.machine
-        for protocol in (2, 3):
-            chosen = [run for run in runs if run.connection.protocol == protocol and run.finish is None]
-            if not chosen:
-                continue
-            commands = [command for run in chosen for command in run.commands]
-            replies = machine.read(commands, protocol, max_bytes=READ_BYTES_PER_TURN)
-            if len(replies) < len(commands):
-                self._read_partly(chosen, replies)
-                continue
-            self.host.deliver(
-                [Run(run.connection, len(run.commands), run.arrived_ns, run.route) for run in chosen],
-                replies,
-            )
-        for run in runs:
-            if run.finish is not None:
-                run.finish()
-
-    def _read_partly(self, runs: list[ReadRun], replies: list[bytes]) -> None:
-        """Deliver what was read; what was not is asked again, once its client has taken its answers."""
-        position = 0
-        for run in runs:
-            read = replies[position : position + len(run.commands)]
-            position += len(read)
-            self.host.dispatcher.hand_back(run.connection, run.commands[len(read) :])
-            if read:
-                self.host.deliver([Run(run.connection, len(read), run.arrived_ns, run.route)], read)
-
     # -- apply
 
     def commit(self, entries: Sequence[Committed]) -> None:
@@ -440,7 +302,7 @@ class Group:
 
     def apply(self, now_ns: int) -> bool:
         """Apply what is committed, up to a bound a turn; True when some is left."""
-        if self.installing or not (self.committed or self.reads_at):
+        if self.installing or not (self.committed or self.reads.at):
             return False
         machine = self.machine
         self._turns_put_off = 0
@@ -461,8 +323,8 @@ class Group:
                 self.host.members_changed()
             else:
                 machine.advance(entry.index, entry.term)
-        if self.reads_at:
-            self._release_reads(now_ns)
+        if self.reads.at:
+            self.reads.release()
         return bool(self.committed)
 
     def _answer(self, sequence: int, replies: list[bytes] | None) -> None:
@@ -478,16 +340,6 @@ class Group:
         else:
             self.host.deliver(runs, replies)
 
-    def _release_reads(self, now_ns: int) -> None:
-        applied = self.machine.applied
-        waiting = []
-        for index, runs in self.reads_at:
-            if index <= applied:
-                self._read(runs, now_ns)
-            else:
-                waiting.append((index, runs))
-        self.reads_at = waiting
-
     def installed(self, index: int, now_ns: int) -> None:
         """A snapshot replaced the state machine: answers inside it are in its table."""
         self.installing = False
@@ -498,22 +350,19 @@ class Group:
         last = self.machine.last_sequence(node, incarnation)
         for sequence in [sequence for sequence in self.pending if sequence <= last]:
             self._answer(sequence, self.machine.answers(node, incarnation, sequence))
-        if self.reads_at:
-            self._release_reads(now_ns)
+        if self.reads.at:
+            self.reads.release()
 
     # -- time
 
     def deadline_ns(self) -> int:
         """When something of this group wants attention at the latest."""
         deadline = self.core.deadline_ns
-        if self.pending or self.waiting or self.reads or self.read_requests or self.reads_at:
-            deadline = min(deadline, self._oldest_ns() + self.bounds.request_deadline_ns)
+        if self.pending or self.waiting or self.reads.any:
+            oldest_ns = self._oldest_ns() + self.bounds.request_deadline_ns
+            deadline = min(deadline, oldest_ns, self.reads.deadline_ns())
             if self.pending and self.leader:
                 deadline = min(deadline, self._resend_due_ns())
-            for asked_ns, _ in self.read_requests.values():
-                deadline = min(deadline, asked_ns + READ_AGAIN_NS)
-            if self.reads and len(self.read_requests) < READ_REQUESTS_IN_FLIGHT:
-                deadline = min(deadline, max(self.reads_blocked_ns, self.host.now_ns))
         if self.leader == self.host.config.node:
             due = self.machine.next_expiry_ms()
             if due is not None and self.tick_index <= self.machine.applied:
@@ -531,7 +380,7 @@ class Group:
         return max(self.resend_ns, self.host.now_ns + MILLISECOND_NS)
 
     def _oldest_ns(self) -> int:
-        oldest = NEVER
+        oldest = self.reads.oldest_ns()
         for pending in self.pending.values():
             for run in pending.builder.runs:
                 if not run.done:
@@ -540,26 +389,14 @@ class Group:
         for builder in (*self.sealed, *self.builders.values()):
             if builder.runs:
                 oldest = min(oldest, builder.runs[0].arrived_ns)
-        for _, runs in (*self.read_requests.values(), *self.reads_at):
-            oldest = min(oldest, runs[0].arrived_ns)
-        if self.reads:
-            oldest = min(oldest, self.reads[0].arrived_ns)
         return oldest
 
     def wake(self, now_ns: int) -> None:
         """A deadline of this group has come."""
         if self.core.deadline_ns <= now_ns:
             self.core.wake(now_ns)
-        self._ask_again(now_ns)
+        self.reads.ask_again(now_ns)
         self._expire(now_ns)
-
-    def _ask_again(self, now_ns: int) -> None:
-        """Reads the core has not answered for long are asked for anew: its request may be lost."""
-        limit = now_ns - READ_AGAIN_NS
-        for request in [
-            request for request, (asked_ns, _) in self.read_requests.items() if asked_ns <= limit
-        ]:
-            self.reads = self.read_requests.pop(request)[1] + self.reads
 
     def _expire(self, now_ns: int) -> None:
         """Give up on requests whose deadline has passed, each with what is known of it."""
@@ -585,7 +422,7 @@ class Group:
         if abandoned or reduced:
             self._renumber()
         self._expire_waiting(limit)
-        self._expire_reads(limit)
+        self.reads.expire(limit, NO_QUORUM)
 
     def _renumber(self) -> None:
         """What follows an abandoned batch must not wait for it."""
@@ -602,23 +439,6 @@ class Group:
             self.waiting -= sum(run.count for run in late)
             self.host.deliver_error(late, NO_QUORUM)
         self.sealed = deque(builder for builder in self.sealed if builder.commands)
-
-    def _expire_reads(self, limit: int) -> None:
-        def fresh(runs: list[ReadRun]) -> list[ReadRun]:
-            late = [run for run in runs if run.arrived_ns <= limit]
-            for run in late:
-                count = len(run.commands) if run.finish is None else 1
-                self.host.deliver_error([Run(run.connection, count, run.arrived_ns, run.route)], NO_QUORUM)
-            return [run for run in runs if run.arrived_ns > limit] if late else runs
-
-        self.reads = fresh(self.reads)
-        self.reads_at = [(index, kept) for index, runs in self.reads_at if (kept := fresh(runs))]
-        requests = {}
-        for request, (asked_ns, runs) in self.read_requests.items():
-            kept = fresh(runs)
-            if kept:
-                requests[request] = (asked_ns, kept)
-        self.read_requests = requests
 
     # -- looking inside
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from comity.formats import resp
 from comity.node import here
 from comity.node.connection import LOG, READ, Connection, Run
-from comity.node.group import Group, ReadRun
+from comity.node.group import Group
+from comity.node.reads import ReadRun
 from comity.node.routes import ROUTE_HERE, Route
 from comity.store.commands.transactions import encode_exec
 
@@ -153,5 +154,5 @@ class Transactions:
         connection.reading = run
         connection.group = group.number
         connection.outstanding += 1
-        group.reads.append(run)
+        group.reads.add(run)
         dispatcher.host.dirty(group)
