@@ -12,7 +12,8 @@ from comity.checkers.datatypes import TRANSACTION_TYPES, DataType, data_type_nam
 from comity.checkers.errors import UnsuitableHistory
 from comity.checkers.history import History
 from comity.checkers.linearizability import sequential
-from comity.checkers.models import MODELS, TRANSACTIONAL, strongest, weaker_than
+from comity.checkers.models import MODELS, ON_REQUEST, TRANSACTIONAL, strongest, weaker_than
+from comity.checkers.registers import Staleness
 from comity.checkers.semantics import Semantics
 from comity.checkers.verdict import Limits, Report, Status, Verdict
 
@@ -27,7 +28,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
 
     models: a status for every model that applies, or that was asked for. strongest: the valid ones that
     no other valid one implies. anomalies: names of what was found. verdicts: violations first, then what
-    is unknown. seconds: of checking alone, by `Limits.clock_ns`. established: in words.
+    is unknown. seconds: of checking alone, by `Limits.clock_ns`. established: in words. staleness: of
+    registers, where linearizable, regular or safe is asked for and some order explains every read.
     """
 
     data_type: str
@@ -40,6 +42,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     established: str
     statistics: dict[str, int | str] = {}
+    staleness: Staleness | None = None
 
     @property
     def status(self) -> Status:
@@ -65,6 +68,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
             "status": self.status.value,
             "models": {name: status.value for name, status in self.models.items()},
             "strongest": self.strongest,
+            "staleness": None if self.staleness is None else msgspec.to_builtins(self.staleness),
             "anomalies": self.anomalies,
             "type": self.data_type,
             "operations": self.operations,
@@ -124,18 +128,21 @@ class _Analysis:
         self.deadline_ns = None if limits.time_ns is None else self.began_ns + limits.time_ns
         self.statistics: dict[str, int | str] = {}
         self.asked = False
+        self.staleness: Staleness | None = None
 
     def run(self, models: Sequence[str] | None) -> Analysis:
         applying = models_for(self.history, self.data_type, self.semantics)
         self.asked = models is not None
         wanted = applying if models is None else tuple(dict.fromkeys(models))
+        registers_apply = set(registers.MODELS) <= set(applying)
         for model in wanted:
-            if model not in MODELS:
-                raise UnsuitableHistory(f"no model is called {model!r}: choose from {', '.join(MODELS)}")
-            if model not in applying:
+            if model not in MODELS and model not in ON_REQUEST:
+                known = ", ".join((*MODELS, *ON_REQUEST))
+                raise UnsuitableHistory(f"no model is called {model!r}: choose from {known}")
+            if model not in applying and not (model in ON_REQUEST and registers_apply):
                 raise UnsuitableHistory(
                     f"{model} cannot be asked of this history: {', '.join(applying)} can (causal and "
-                    "session models need plain reads and writes whose values differ)"
+                    "session models, regular and safe need plain reads and writes whose values differ)"
                 )
         if self.data_type in TRANSACTION_TYPES:
             return self._transactions(wanted)
@@ -181,7 +188,9 @@ class _Analysis:
             ).items():
                 models[model] = verdict.status
                 verdicts[model] = [verdict]
-        elif left:
+        if plain and {"linearizable", *ON_REQUEST} & set(wanted):
+            self._how_stale(models)
+        if left and not plain:
             # Exponential, and mostly a question nobody asked: unless it was, a modest effort.
             limits = self.limits
             if not self.asked:
@@ -197,6 +206,12 @@ class _Analysis:
             if verdict.status is not Status.VALID
         ]
         return self._report(data_type.name, asked, chosen, keys)
+
+    def _how_stale(self, models: dict[str, Status]) -> None:
+        if models.get("linearizable") is Status.VALID:
+            self.staleness = Staleness(1, 1)
+        else:
+            self.staleness = registers.how_stale(self.history, self.semantics, self.limits, self.deadline_ns)
 
     def _linearizable(self, data_type: DataType) -> Report:
         limits = self.limits
@@ -225,6 +240,7 @@ class _Analysis:
             seconds=(self.limits.clock_ns() - self.began_ns) / 1e9,
             established=_established(models, holds),
             statistics=self.statistics,
+            staleness=self.staleness,
         )
 
 

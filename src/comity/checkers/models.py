@@ -44,8 +44,11 @@ TRANSACTIONAL: Final = (
 
 MODELS: Final = (*SINGLE_OBJECT, *TRANSACTIONAL)
 
+ON_REQUEST: Final = ("regular", "safe")
+"""Models of registers that are judged only where they are asked for by name."""
+
 IMPLIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "linearizable": ("sequential",),
+    "linearizable": ("sequential", "regular"),
     "sequential": ("causal", "causal-convergence"),
     "causal": ("pram", "writes-follow-reads"),
     "causal-convergence": ("eventual",),
@@ -55,6 +58,8 @@ IMPLIES: Final[Mapping[str, tuple[str, ...]]] = {
     "monotonic-writes": ("eventual",),
     "writes-follow-reads": ("eventual",),
     "eventual": (),
+    "regular": ("safe",),
+    "safe": (),
     "strict-serializable": ("strong-session-serializable", "strong-snapshot-isolation"),
     "strong-session-serializable": ("serializable", "strong-session-snapshot-isolation"),
     "serializable": ("snapshot-isolation", "repeatable-read"),
@@ -96,8 +101,8 @@ def weaker_than(model: str) -> frozenset[str]:
 
 
 def strongest(models: Mapping[str, Status]) -> list[str]:
-    """The valid models that no other valid model implies, in the order of `MODELS`."""
-    valid = [name for name in MODELS if models.get(name) is Status.VALID]
+    """The valid models that no other valid model implies, in the order of `MODELS` and `ON_REQUEST`."""
+    valid = [name for name in (*MODELS, *ON_REQUEST) if models.get(name) is Status.VALID]
     implied = {weaker for name in valid for weaker in weaker_than(name) - {name}}
     return [name for name in valid if name not in implied]
 

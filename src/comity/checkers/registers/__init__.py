@@ -7,12 +7,15 @@ can be judged here: only reads and writes, and no value written twice to a key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from comity.checkers.history import History, Operation
+from comity.checkers.models import ON_REQUEST
 from comity.checkers.registers.problem import INITIAL, Registers, applies, in_order
+from comity.checkers.registers.regular import wrong_read
 from comity.checkers.registers.saturation import Budget, Closure, Limited, Step, causality, pram_order
 from comity.checkers.registers.sequential import saturated, search
 from comity.checkers.registers.sessions import (
@@ -22,6 +25,9 @@ from comity.checkers.registers.sessions import (
     read_your_writes,
     writes_follow_reads,
 )
+from comity.checkers.registers.staleness import Staleness, bounds
+from comity.checkers.registers.timeline import timelines
+from comity.checkers.registers.words import value_of, who
 from comity.checkers.semantics import Semantics
 from comity.checkers.verdict import Edge, Limits, Status, Verdict
 
@@ -39,7 +45,7 @@ MODELS = (
 QUIESCENT = frozenset({"quiesce", "quiescent", "final"})
 """A fault event of this name marks the quiescent end: reads invoked after it are final."""
 
-__all__ = ["MODELS", "QUIESCENT", "applies", "check"]
+__all__ = ["MODELS", "QUIESCENT", "Staleness", "applies", "check", "how_stale"]
 
 
 def check(
@@ -49,8 +55,20 @@ def check(
     limits: Limits,
     deadline_ns: int | None = None,
 ) -> dict[str, Verdict]:
-    """One verdict a model, in the order given. The history must be one that `applies`."""
+    """One verdict a model, of `MODELS` and `ON_REQUEST`, in the order given. The history must be one that
+    `applies`."""
     return _Check(history, semantics, limits, deadline_ns).run(models)
+
+
+def how_stale(
+    history: History, semantics: Semantics, limits: Limits, deadline_ns: int | None = None
+) -> Staleness | None:
+    """How old what was read is: see `comity.checkers.registers.staleness`. None also where the time was up.
+    The history must be one that `applies`."""
+    try:
+        return bounds(history, semantics, Budget(limits, deadline_ns))
+    except Limited:
+        return None
 
 
 class _Check:
@@ -58,20 +76,29 @@ class _Check:
         self, history: History, semantics: Semantics, limits: Limits, deadline_ns: int | None
     ) -> None:
         self.history = history
+        self.semantics = semantics
         self.limits = limits
         self.budget = Budget(limits, deadline_ns)
-        self.problem = Registers(history, semantics)
         self._causal: Closure | None = None
+
+    @cached_property
+    def problem(self) -> Registers:
+        """The history as the models that know nothing of real time see it."""
+        return Registers(self.history, self.semantics)
 
     def run(self, models: Sequence[str]) -> dict[str, Verdict]:
         verdicts: dict[str, Verdict] = {}
         broken: Verdict | None = None
         unknown = ""
-        try:
-            broken = self.base()
-        except Limited as error:
-            unknown = str(error)
+        if any(model not in ON_REQUEST for model in models):
+            try:
+                broken = self.base()
+            except Limited as error:
+                unknown = str(error)
         for model in models:
+            if model in ON_REQUEST:
+                verdicts[model] = self.read_by_read(model)
+                continue
             if broken is not None:
                 verdicts[model] = _as_model(broken, model)
                 continue
@@ -127,7 +154,7 @@ class _Check:
             return self.verdict(
                 "",
                 Status.VIOLATION,
-                f"process {found.read.process} read {_value(found.read)}, which {words}.",
+                f"process {found.read.process} read {value_of(found.read)}, which {words}.",
                 operations,
                 anomaly="thin-air read",
             )
@@ -154,8 +181,8 @@ class _Check:
                     return self.verdict(
                         "eventual",
                         Status.VIOLATION,
-                        f"after the end, process {first.process} read {_value(first)} and process "
-                        f"{second.process} read {_value(second)} of key {key!r}.",
+                        f"after the end, process {first.process} read {value_of(first)} and process "
+                        f"{second.process} read {value_of(second)} of key {key!r}.",
                         (first, second),
                         anomaly="divergence",
                     )
@@ -218,6 +245,23 @@ class _Check:
             anomaly="no sequential order",
         )
 
+    def read_by_read(self, model: str) -> Verdict:
+        """Regular and safe registers: real time alone says what each read may have returned."""
+        try:
+            found = wrong_read(timelines(self.history, self.semantics), model == "safe", self.budget)
+        except Limited as error:
+            return self.verdict(model, Status.UNKNOWN, f"the {error} was reached before {model} was decided.")
+        if found is None:
+            return self.verdict(model, Status.VALID)
+        return self.verdict(
+            model,
+            Status.VIOLATION,
+            f"{found.words}.",
+            found.operations,
+            found.anomaly,
+            key=found.operations[-1].key,
+        )
+
     # -- verdicts
 
     def verdict(
@@ -263,7 +307,7 @@ class _Check:
         return self.verdict(
             model,
             Status.VIOLATION,
-            f"process {late.process} read {_value(late)}, the initial value, though {_who(early)} came "
+            f"process {late.process} read {value_of(late)}, the initial value, though {who(early)} came "
             f"before: {self.words(steps)}.",
             self.members(steps),
             "stale read",
@@ -311,7 +355,7 @@ class _Check:
     def words(self, steps: Sequence[Step]) -> str:
         """The chain in words."""
         return "; ".join(
-            f"{_who(edge.source)} before {_who(edge.target)} ({edge.reason})" for edge in self.edges(steps)
+            f"{who(edge.source)} before {who(edge.target)} ({edge.reason})" for edge in self.edges(steps)
         )
 
     def reason(self, step: Step) -> str:
@@ -323,19 +367,9 @@ class _Check:
             return "it was read"
         read = operations[step.via]
         if step.before == step.via:
-            return f"process {read.process} read {_value(read)}, not what came after it"
-        return f"process {read.process} read {_value(read)} though the other write was before it"
+            return f"process {read.process} read {value_of(read)}, not what came after it"
+        return f"process {read.process} read {value_of(read)} though the other write was before it"
 
 
 def _as_model(verdict: Verdict, model: str) -> Verdict:
     return msgspec.structs.replace(verdict, model=model)
-
-
-def _value(o: Operation) -> str:
-    told = o.result if o.f in {"read", "get", "r"} else o.value
-    words = "nothing" if told is None else repr(told)
-    return words if o.key is None else f"{o.key}={words}"
-
-
-def _who(o: Operation) -> str:
-    return f"process {o.process}'s {o.f} of {_value(o)}"

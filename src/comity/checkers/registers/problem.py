@@ -9,6 +9,7 @@ afterwards: it happens at some time after its invocation, perhaps after everythi
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from comity.checkers.datatypes.register import READS, WRITES
@@ -30,7 +31,7 @@ class Registers:
     """Operations by place, in the order of their invocations.
 
     keys: of each. writer: of a read, the place of the write it returned, or `INITIAL`; of a write, its
-    own. session: the place before it in its process, or -1. bits: of a write, its bit among all writes.
+    own. session: the place before it in its process, or -1.
     last_of: whether an operation's successor in its process is bound to come after it.
     """
 
@@ -44,8 +45,6 @@ class Registers:
         self.by_process: dict[Process, list[int]] = {}
         self.readers: dict[int, list[int]] = {}
         self.thin_air: ThinAir | None = None
-        self.key_masks: dict[Hashable, int] = {}
-        self.bits: list[int] = []
         self.writes: list[int] = []
         self.deleted: dict[int, Operation] = {}
         self._fill(history, semantics)
@@ -56,16 +55,16 @@ class Registers:
         for o in history.operations:
             if o.f in WRITES:
                 chosen = failed if o.outcome is Outcome.FAIL else written
-                chosen[o.key, _typed(o.value)] = o
+                chosen[o.key, typed(o.value)] = o
         read: set[int] = set()
-        initial = _typed(semantics.initial)
+        initial = typed(semantics.initial)
         sources: dict[int, Operation | None] = {}
         for o in history.operations:
             if o.f not in READS or o.outcome is not Outcome.OK:
                 continue
             if o.result is None and semantics.nil_read == "wildcard":
                 continue
-            value = _typed(o.result)
+            value = typed(o.result)
             source = written.get((o.key, value))
             if source is None and value != initial:
                 if self.thin_air is None:
@@ -93,11 +92,7 @@ class Registers:
             if o.outcome is Outcome.OK:
                 last[o.process] = place
             if write:
-                self.bits.append(1 << len(self.writes))
                 self.writes.append(place)
-                self.key_masks[o.key] = self.key_masks.get(o.key, 0) | self.bits[-1]
-            else:
-                self.bits.append(0)
         for place, o in enumerate(self.operations):
             if self.is_write[place]:
                 self.writer.append(place)
@@ -109,6 +104,23 @@ class Registers:
 
     def __len__(self) -> int:
         return len(self.operations)
+
+    @cached_property
+    def bits(self) -> list[int]:
+        """Of a write, its bit among all writes, else 0. Takes memory of the square of their number: ask
+        `Budget.room_for_sets` first."""
+        bits = [0] * len(self.operations)
+        for number, place in enumerate(self.writes):
+            bits[place] = 1 << number
+        return bits
+
+    @cached_property
+    def key_masks(self) -> dict[Hashable, int]:
+        """By key, the bits of its writes."""
+        masks: dict[Hashable, int] = {}
+        for place in self.writes:
+            masks[self.keys[place]] = masks.get(self.keys[place], 0) | self.bits[place]
+        return masks
 
     def bound(self, place: int) -> bool:
         """Whether what its process did afterwards comes after it."""
@@ -127,12 +139,12 @@ class Registers:
 def applies(history: History, semantics: Semantics) -> bool:
     """Whether this is a history of plain reads and writes whose written values differ, key by key."""
     seen: set[tuple[Hashable, Any]] = set()
-    initial = _typed(semantics.initial)
+    initial = typed(semantics.initial)
     for o in history.operations:
         if o.f in WRITES:
             if o.outcome is Outcome.FAIL:
                 continue
-            value = _typed(o.value)
+            value = typed(o.value)
             if value == initial or (o.key, value) in seen:
                 return False
             seen.add((o.key, value))
@@ -141,7 +153,7 @@ def applies(history: History, semantics: Semantics) -> bool:
     return True
 
 
-def _typed(value: Any) -> Any:
+def typed(value: Any) -> Any:
     """A value that equals only its like: True is not 1, and 1.0 is."""
     return ("bool", value) if isinstance(value, bool) else value
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from comity.checkers.analysis import Analysis
 from comity.checkers.history import Operation, Outcome
 from comity.checkers.inputs import Reading
+from comity.checkers.registers import Staleness
 from comity.checkers.verdict import Status, Verdict
 
 SHOWN_VERDICTS = 4
@@ -39,6 +40,8 @@ def show(console: Console, file: str, reading: Reading, analysis: Analysis, page
         _verdict(console, verdict)
     holds = ", ".join(analysis.strongest) or "none of the models asked for"
     colour = COLOURS[analysis.status]
+    if analysis.staleness is not None and analysis.staleness.at_most > 1:
+        console.print(f"\nhow stale: {_how_stale(analysis.staleness)}")
     console.print(f"\n[{colour} bold]{analysis.status.value}[/]: the strongest that holds: [bold]{holds}[/]")
     console.print(_next_step(analysis, page), style="dim")
 
@@ -64,6 +67,18 @@ def _line(o: Operation) -> str:
     value = "" if o.value is None else f" {o.value!r}"
     end = "" if o.outcome is Outcome.OK else f" ({o.outcome.value})"
     return f"#{o.index} process {o.process}: {o.f}{where}{value}{result}{end}"
+
+
+def _how_stale(told: Staleness) -> str:
+    if told.at_least == told.at_most:
+        return (
+            f"k = {told.at_most}: in some order that keeps real time every read returns one of the last "
+            f"{told.at_most} writes, in none one of the last {told.at_most - 1}"
+        )
+    return (
+        f"k is {told.at_least} to {told.at_most}: in some order that keeps real time every read returns one "
+        f"of the last {told.at_most} writes, in none one of the last {told.at_least - 1}"
+    )
 
 
 def _next_step(analysis: Analysis, page: Path | None) -> str:

@@ -6,10 +6,11 @@ import random
 
 import pytest
 from tests.unit.checkers.registers.random_registers import random_history
+from tests.unit.checkers.registers.real_time_twins import holds as holds_in_real_time
 from tests.unit.checkers.registers.twins import MODELS, holds
 
 from comity.checkers import Event, EventType, History, Limits, Semantics, Status, analyse, registers
-from comity.checkers.models import IMPLIES, weaker_than
+from comity.checkers.models import IMPLIES, ON_REQUEST, weaker_than
 
 SMALL = range(3_000)
 
@@ -18,6 +19,7 @@ def agree(seed: int) -> None:
     history = random_history(seed, reuse=seed % 4 == 3, quiesce=seed % 5 == 4)
     told = registers.check(history, registers.MODELS, Semantics(), Limits())
     truth = {model: holds(history, model) for model in MODELS}
+    truth |= {model: holds_in_real_time(history, model) for model in ON_REQUEST}
     for model in registers.MODELS:
         expected = Status.VALID if truth[model] else Status.VIOLATION
         assert told[model].status is expected, (seed, model, told[model].explanation)
