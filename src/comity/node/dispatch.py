@@ -6,7 +6,7 @@ find the route, check the arity, put the command where it goes. The rest is done
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from comity.formats import resp
@@ -260,6 +260,10 @@ class Dispatcher:
         total = len(queue)
         taken = size = 0
         first = route
+        if only is not None and not large and route.kind == ROUTE_LOG and _alike(queue, route):
+            route.calls += total
+            commands.extend(queue)
+            queue.clear()
         while queue:
             args = queue[0]
             following = find(args[0])
@@ -496,3 +500,11 @@ class Dispatcher:
             assert connection.outstanding or connection.mode == IDLE, (
                 f"connection {connection.number} waits for nothing in mode {connection.mode}"
             )
+
+
+def _alike(queue: Collection[list[bytes]], route: Route) -> bool:
+    """Whether all of these are the same command as the first, each with a possible number of arguments."""
+    if len({args[0] for args in queue}) > 1:
+        return False
+    lengths = {len(args) for args in queue}
+    return route.least <= min(lengths) and max(lengths) <= route.most

@@ -30,6 +30,9 @@ class DiskFailedError(Exception):
 ROOM_BYTES = 4 << 20
 """Zeros written ahead of the log's end, so that appending to it changes data and nothing else: an
 fdatasync then waits for the disk and not for the file system's journal."""
+LARGE_FRAME_BYTES = 64 << 10
+"""Where frames are this large on average, writing everything twice costs more than that wait: the room
+is only reserved then."""
 
 
 class SegmentFiles:
@@ -46,6 +49,8 @@ class SegmentFiles:
         self._fd = -1
         self._length = 0
         self._size = 0
+        self._frames = 0
+        self._frame_bytes = 0
         self._resizing = threading.Lock()
         """Held by whoever moves the end of the file, or changes which file it is."""
         self.sync_ns = 0
@@ -79,6 +84,8 @@ class SegmentFiles:
         except OSError as error:
             raise DiskFailedError(self._describe("fdatasync", order.segment, error)) from error
         self._length += len(order.data)
+        self._frames += 1
+        self._frame_bytes += len(order.data)
         self.sync_ns = time.perf_counter_ns() - began_ns
 
     def remove(self, segments: Sequence[str]) -> None:
@@ -128,11 +135,23 @@ class SegmentFiles:
         # miss that of a frame because it was reported, and ignored, here.
         with contextlib.suppress(OSError):
             fd = os.open(os.path.join(self._directory, self._segment), os.O_WRONLY | os.O_CLOEXEC)
+            large = self._frame_bytes > self._frames * LARGE_FRAME_BYTES
+            self._frames = self._frame_bytes = 0
             try:
-                self._size += os.pwrite(fd, bytes(ROOM_BYTES), self._size)
+                if large:
+                    self._reserve(fd)
+                else:
+                    self._size += os.pwrite(fd, bytes(ROOM_BYTES), self._size)
                 os.fdatasync(fd)
             finally:
                 os.close(fd)
+
+    def _reserve(self, fd: int) -> None:
+        try:
+            os.posix_fallocate(fd, self._size, ROOM_BYTES)
+        finally:
+            # What does not fit may leave the file longer all the same.
+            self._size = max(self._size, os.fstat(fd).st_size)
 
     def _open(self, segment: str) -> None:
         self._finish()

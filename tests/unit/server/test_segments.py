@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from comity.node.turn import JournalWrite
-from comity.server.segments import ROOM_BYTES, DiskFailedError, DiskFullError, SegmentFiles
+from comity.server.segments import (
+    LARGE_FRAME_BYTES,
+    ROOM_BYTES,
+    DiskFailedError,
+    DiskFullError,
+    SegmentFiles,
+)
 
 
 def order(data: bytes, segment: str = "1.wal") -> JournalWrite:
@@ -139,3 +145,45 @@ def test_room_is_made_once_however_often_it_was_asked_for(tmp_path: Path) -> Non
     for _ in range(5):
         files.extend()
     assert (tmp_path / "1.wal").stat().st_size == 2 * ROOM_BYTES
+
+
+def test_behind_large_frames_room_is_reserved_and_behind_small_ones_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SegmentFiles(str(tmp_path))
+    reserved: list[int] = []
+    reserve = os.posix_fallocate
+
+    def noted(fd: int, offset: int, length: int) -> None:
+        reserved.append(offset)
+        reserve(fd, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", noted)
+    files.append(order(b"small"))
+    files.append(order(b"x" * (ROOM_BYTES - 5)))
+    files.extend()
+    assert reserved == [ROOM_BYTES]
+    for _ in range(ROOM_BYTES // LARGE_FRAME_BYTES * 2):
+        files.append(order(b"y" * (LARGE_FRAME_BYTES // 2)))
+    files.extend()
+    assert reserved == [ROOM_BYTES]
+    files.close()
+    assert (tmp_path / "1.wal").stat().st_size == 2 * ROOM_BYTES
+
+
+def test_a_reservation_that_fails_half_way_does_not_stay_behind_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SegmentFiles(str(tmp_path))
+    files.append(order(bytes(ROOM_BYTES)))
+    reserve = os.posix_fallocate
+    with monkeypatch.context() as failing:
+
+        def half(fd: int, offset: int, length: int) -> None:
+            reserve(fd, offset, length // 2)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        failing.setattr(os, "posix_fallocate", half)
+        files.extend()
+    files.append(order(b"next", "2.wal"))
+    assert (tmp_path / "1.wal").stat().st_size == ROOM_BYTES, "only the last segment may end in zeros"
