@@ -47,6 +47,13 @@ def check(
     html: Annotated[
         Path | None, typer.Option(help="Write one self-contained page about the (last) file.")
     ] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the (last) file as one static picture; of more than 36 operations, the witness and "
+            "what lies around it."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a file.")] = False,
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
 ) -> None:
@@ -69,7 +76,7 @@ def check(
                 format_name,
                 options,
                 (seconds, memory, states, jobs, backend),
-                html,
+                (html, svg),
                 as_json,
                 progress,
             ),
@@ -85,13 +92,14 @@ def _one(
     format_name: str | None,
     options: dict[str, str | None],
     limits: tuple[float, int, int, int, str],
-    html: Path | None,
+    pages: tuple[Path | None, Path | None],
     as_json: bool,
     progress: bool,
 ) -> int:
     from comity.checkers import CheckerError, Limits, UnsuitableHistory, analyse, open_history
 
     seconds, memory, states, jobs, backend = limits
+    html, svg = pages
     try:
         with _reading(file, progress and not as_json) as tell:
             reading = open_history(str(file), format_name, tell)
@@ -101,10 +109,11 @@ def _one(
                 "the operations do not tell what they are about: say --type register, kv, set, queue, ..."
             )
         with _checking(progress and not as_json):
+            semantics = _semantics(reading, options)
             analysis = analyse(
                 reading.history,
                 chosen,
-                semantics=_semantics(reading, options),
+                semantics=semantics,
                 models=models,
                 limits=Limits(time_ns=int(seconds * 1e9), memory_bytes=memory << 20, states=states),
                 jobs=jobs,
@@ -114,6 +123,10 @@ def _one(
             from comity.checkers.report.html import write_page
 
             write_page(html, str(file), reading.history, analysis)
+        if svg is not None:
+            from comity.checkers.report.picture import picture
+
+            svg.write_text(picture(reading.history, analysis, semantics=semantics), encoding="utf-8")
     except CheckerError as error:
         return _refuse(file, str(error), as_json)
     except OSError as error:
@@ -124,6 +137,8 @@ def _one(
         from comity.checkers.report.terminal import show
 
         show(Console(highlight=False, soft_wrap=True), str(file), reading, analysis, html)
+        if svg is not None:
+            typer.echo(f"the picture: {svg}")
     return _status(analysis)
 
 
