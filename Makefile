@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 JOBS   ?= auto
 STAMP  := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format bench soak lock clean
+.PHONY: help setup demo test lint format docs bench soak lock clean
 
 help:
 	@echo "make setup   everything into $(VENV)"
 	@echo "make demo    three real nodes, faults injected, every acknowledged write checked (under a minute)"
 	@echo "make test    what must hold on every commit (under five minutes)"
 	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make docs    the pictures and generated parts of the docs"
 	@echo "make bench   throughput and latency beside etcd, Redis and PySyncObj"
 	@echo "make soak    long campaigns: thousands of seeds, mutants, chaos on real processes"
 
@@ -30,14 +31,19 @@ test: setup
 	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
 
 lint: setup
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs/tour
+	$(BIN)/ruff format --check src tests benchmarks docs/tour
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks docs/tour
+	$(BIN)/ruff format src tests benchmarks docs/tour
+
+docs: setup
+	$(BIN)/python docs/tour/build.py
+	$(BIN)/comity simulate --replay docs/images/space-time.case.json --diagram docs/images/space-time.svg \
+		--window 880:1480 --title "Three nodes: the leader crashes, another is elected"
 
 bench: setup
 	$(BIN)/python -m benchmarks

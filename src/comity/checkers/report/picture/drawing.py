@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from comity.checkers.history import Operation, Outcome, thaw
-from comity.checkers.report.picture.arrows import CHIP_HEIGHT, Arrow, chip_width, route
+from comity.checkers.report.picture.arrows import CHIP_HEIGHT, Arrow, Way, chip_width, route
 from comity.checkers.report.picture.labels import PADDING, READS, name_of, shortened, width_of, xml
 from comity.checkers.report.picture.layout import (
     FAULT_CHARACTERS,
@@ -51,8 +51,8 @@ class _Drawing:
         self.width = self.layout.width
 
     def svg(self) -> str:
-        lines, chips = self._arrows()
-        legend, height = self._legend(self.layout.bottom + 10 + self.layout.below)
+        ways = self._ways()
+        legend, height = self._legend(max([self.layout.bottom, *(way.chip.bottom for way in ways)]) + 34)
         size = f"{self.width:.0f} {height:.0f}"
         card = f'width="{self.width - 1:.0f}" height="{height - 1:.0f}" rx="12"'
         parts = [
@@ -65,10 +65,11 @@ class _Drawing:
             *self._header(),
             *self._lanes(),
             # Behind the bars: an arrow that has to pass one does not strike its label out.
-            *lines,
+            *(f'<path class="halo" d="{way.path}"/>' for way in ways),
+            *(f'<path class="arrow" d="{way.path}"/><path class="head" d="{way.head}"/>' for way in ways),
             *(self._bar(bar) for bar in self.bars.values()),
             *self._badges(),
-            *chips,
+            *(_chip(way.chip.left, way.chip.top, way.arrow.label) for way in ways),
             *legend,
             "</svg>",
         ]
@@ -197,19 +198,15 @@ class _Drawing:
             points[index] = x
         return points
 
-    def _arrows(self) -> tuple[list[str], list[str]]:
-        """The lines of the cycle, and the labels on them."""
+    def _ways(self) -> list[Way]:
+        """The arrows of the cycle."""
         wanted = [
             Arrow(edge.source.index, edge.target.index, _kind_of(edge))
             for edge in self.shown.cycle
             if edge.source.index in self.bars and edge.target.index in self.bars
         ]
         boxes = {index: bar.box for index, bar in self.bars.items()}
-        ways = route(list(dict.fromkeys(wanted)), boxes)
-        lines = [f'<path class="halo" d="{way.path}"/>' for way in ways]
-        lines += [f'<path class="arrow" d="{way.path}"/><path class="head" d="{way.head}"/>' for way in ways]
-        chips = [_chip(way.chip.left, way.chip.top, way.arrow.label) for way in ways]
-        return lines, chips
+        return route(list(dict.fromkeys(wanted)), boxes)
 
     def _legend(self, y: float) -> tuple[list[str], float]:
         """What the marks mean, only those that occur; and the height of the whole."""
@@ -253,7 +250,7 @@ class _Drawing:
 
 def _badge(x: float, y: float, number: int) -> str:
     """A number in the order."""
-    half = 8.5 if number < 100 else 12
+    half = max(8.5, 5 + 3.4 * len(str(number)))
     return (
         f'<rect class="badge" x="{x - half:.1f}" y="{y - 8.5:.1f}" width="{2 * half:.1f}" height="17" '
         f'rx="8.5"/><text class="number" x="{x:.1f}" y="{y + 4:.1f}">{number}</text>'

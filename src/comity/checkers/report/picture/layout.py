@@ -45,8 +45,7 @@ class Bar(msgspec.Struct):
 class Layout:
     """The places of bars, names and faults below a header of that size.
 
-    left, width, bottom: where the lanes begin, how wide all is, where the last lane ends. below: the room
-    that arrows may need there.
+    left, width, bottom: where the lanes begin, how wide all is, where the last lane ends.
     """
 
     def __init__(self, shown: Shown, header_width: float, header_bottom: float) -> None:
@@ -58,7 +57,7 @@ class Layout:
         self.fault_x: list[tuple[float, Event]] = []
         self.width = LEAST_WIDTH
         self.left = MARGIN
-        self.bottom = self.below = 0.0
+        self.bottom = 0.0
         self.narrow = False
         self._place()
 
@@ -91,7 +90,6 @@ class Layout:
                 self.bars[o.index] = Bar(o, labels[o.index], box, tick, self.shown.kind(o))
             self.bottom = y + height
             y = self.bottom + gap
-        self.below = gaps[-1]
         self.fault_x = [(x[place], event) for place, event in self.shown.faults]
 
     def _gaps(self, rows: list[list[Operation]]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ MOST_OPERATIONS = 36
 """What fits into a picture. Of a longer history the witness and what lies around it is drawn."""
 NEIGHBOURS = 8
 """How many operations around the witness of a longer history are drawn with it."""
+LAST_OF_WITNESS = 10
+"""How many operations at the end of a long witness are."""
 MOST_FAULTS = 6
 
 
@@ -91,16 +94,21 @@ class Shown:
         return {o.index for o in answered} if aborted else set()
 
     def _telling_operations(self) -> list[Operation]:
-        """The operations that the violation is about, the last ones where there are too many."""
-        if self.verdict is None or not self.violation:
+        """The operations that a violation in a long history is about: its cycle; or what cannot be
+        ordered, the writes of what was read there, and the end of the witness."""
+        verdict = self.verdict
+        if verdict is None or not self.violation:
             return []
-        if self.cycle:
-            about = [o for edge in self.cycle for o in (edge.source, edge.target)][: 2 * MOST_OPERATIONS]
-        else:
-            about = [*self.verdict.witness[-MOST_OPERATIONS:], *self.verdict.stuck]
         whole = self.history.operations
-        wanted = {o.index: whole[o.index] for o in reversed(about)}
-        return [wanted[index] for index in list(wanted)[:MOST_OPERATIONS]]
+        if self.cycle:
+            about = [edge.source.index for edge in self.cycle]
+        else:
+            stuck = [whole[index] for index in self.stuck]
+            wanted = {(o.key, o.result) for o in stuck if o.f in READS}
+            writes = (o.index for o in verdict.witness if o.f not in READS and (o.key, o.value) in wanted)
+            last = [o.index for o in verdict.witness[-LAST_OF_WITNESS:]]
+            about = [*self.stuck, *itertools.islice(writes, LAST_OF_WITNESS), *last]
+        return [whole[index] for index in list(dict.fromkeys(about))[:MOST_OPERATIONS]]
 
     def _chosen(self) -> list[Operation]:
         if len(self.history) <= MOST_OPERATIONS:
@@ -181,7 +189,7 @@ class Shown:
         if analysis is not None:
             unknown = [name for name, status in analysis.models.items() if status is Status.UNKNOWN]
             pills.append(("strongest that holds", ""))
-            pills += [(name, "good") for name in analysis.strongest or ["none of those asked for"]]
+            pills += [(name, "good") for name in analysis.strongest] or [("none", "open")]
             pills += [(f"{name} unknown", "open") for name in unknown[:2]]
         elif verdict is not None and not self.violation:
             valid = verdict.status is Status.VALID
