@@ -17,7 +17,7 @@ from comity.checkers.registers import Staleness
 from comity.checkers.semantics import Semantics
 from comity.checkers.verdict import Limits, Report, Status, Verdict
 
-MODEST_STATES = 250
+MODEST_STATES = 1_000
 """How many steps back the search for a sequential order takes where no model was asked for by name."""
 PARALLEL_FROM = 50_000
 """Operations from which on more than one process is worth its start."""

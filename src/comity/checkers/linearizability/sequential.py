@@ -20,6 +20,9 @@ from comity.checkers.verdict import Limits, Status, Verdict
 MODEL = "sequential"
 CLOCK_EVERY = 512
 STATE_BYTES = 400
+LEAST_EFFORT = 16
+SMALL_EFFORT = 2_000
+"""Configurations looked at in one attempt of the portfolio."""
 
 
 def check(history: History, data_type: DataType, limits: Limits, deadline_ns: int | None = None) -> Verdict:
@@ -41,6 +44,9 @@ class _Search:
         self.chains: list[list[int]] = []
         self.optional: list[tuple[int, int, int]] = []
         """(place, process, how many of the process's operations come before)."""
+        self.failed: set[Any] = set()
+        """Configurations that lead nowhere, whatever is tried first."""
+        self.bytes = 0
         self._survey(history, data_type)
 
     def _survey(self, history: History, data_type: DataType) -> None:
@@ -83,6 +89,20 @@ class _Search:
         }
 
     def run(self) -> Verdict:
+        """Orders close to the one seen first, then ones in which one process is as early as it can be, each
+        with a small effort; then whatever is left of the limits."""
+        attempts = 1 + len(self.chains)
+        small = max(LEAST_EFFORT, min(SMALL_EFFORT, self.limits.states // attempts))
+        for first in (-1, *range(len(self.chains))):
+            verdict = self._attempt(first, small)
+            if verdict is not None:
+                return verdict
+        verdict = self._attempt(-1, sys.maxsize)
+        assert verdict is not None
+        return verdict
+
+    def _attempt(self, first: int, effort: int) -> Verdict | None:
+        """Look for an order, operations of process `first` before others; None once the effort is spent."""
         states: dict[Hashable, Any] = {}
         initial = self.data_type.initial()
         chains, actions, objects = self.chains, self.actions, self.objects
@@ -91,8 +111,8 @@ class _Search:
         total = sum(map(len, chains))
         done = 0
         order: list[tuple[int, int, Any]] = []
-        failed: set[Any] = set()
-        tried = size = best = 0
+        failed = self.failed
+        tried = best = 0
 
         def place(number: int, node: int, after: Any) -> None:
             nonlocal done
@@ -145,6 +165,7 @@ class _Search:
                     if after is not REFUSED:
                         ready.append((number, node, after))
             ready.sort(key=lambda option: -(self.operations[option[1]].completed or 0))
+            ready.sort(key=lambda option: option[0] == first)
             return [*found, *ready]
 
         def key_of() -> Any:
@@ -155,6 +176,8 @@ class _Search:
         while done < total:
             tried += 1
             best = max(best, done)
+            if tried > effort:
+                return None
             if tried % CLOCK_EVERY == 0 and self._late():
                 return self._unknown("time limit", best, total)
             key = key_of()
@@ -164,8 +187,8 @@ class _Search:
                 take_back(length)
                 key = key_of()
                 failed.add(key)
-                size += STATE_BYTES + sys.getsizeof(key[2])
-                if len(failed) >= self.limits.states or size > self.limits.memory_bytes:
+                self.bytes += STATE_BYTES + sys.getsizeof(key[2])
+                if len(failed) >= self.limits.states or self.bytes > self.limits.memory_bytes:
                     return self._unknown("limit of remembered states", best, total)
                 if not stack:
                     return self._violation(best, total)
