@@ -390,7 +390,7 @@ function ring(box){
 // The timeline ---------------------------------------------------------------------------------------------------
 const view=el("view"),map=el("map"),g=view.getContext("2d"),m=map.getContext("2d");
 const LEFT=112,TOP=26,ROW=40,BAR=24,FONT='12.5px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif';
-let from=0,to=1,scrolled=0,shownRows=[],rowAt=new Map,width=800,height=300,hits=null,density=null,queued=false;
+let from=0,to=1,scrolled=0,shownRows=[],rowAt=new Map,width=800,height=300,hits=null,density=null,queued=false,crowded=false;
 el("timeline").hidden=!N;map.hidden=D.events<=60;view.style.borderRadius=map.hidden?"8px":"";
 if(N<D.total)el("cut").textContent=number(N)+" of "+number(D.total)+" operations, those around the first finding";
 el("clock").hidden=!O.begun;
@@ -410,7 +410,7 @@ const maxScroll=()=>Math.max(0,shownRows.length*ROW-(height-TOP-6));
 function scrollTo(y){scrolled=Math.max(0,Math.min(maxScroll(),y))}
 function show(a,b){
  const least=byTime?2:3,most=axisEnd*1.06+2;let size=Math.min(Math.max(b-a,least),most),middle=(a+b)/2;
- middle=Math.max(0,Math.min(axisEnd,middle));from=middle-size/2;to=middle+size/2;draw()}
+ middle=Math.max(0,Math.min(axisEnd,middle));from=middle-size/2;to=middle+size/2;hideTip();draw()}
 function draw(){if(!queued){queued=true;requestAnimationFrame(()=>{queued=false;paint();paintMap()})}}
 
 function linearize(){
@@ -438,6 +438,8 @@ function bar(i,y){
  const left=Math.max(X(s),LEFT-12),right=Math.max(Math.min(X(e),width+12),left+2),w=right-left,h=BAR,o=O.outcomes[i];
  const bad=stuck.has(i),mine=marked.has(i),faded=hits?!hits.has(i):chosen&&marked.size&&!mine;
  g.globalAlpha=faded?hits?.22:.6:1;
+ if(w<=3&&i!==picked&&i!==hover&&(!rank.has(i)||crowded)){
+  g.fillStyle=colour(bad?"bad":mine?"accent":"edge");g.fillRect(left,y,w,h);g.globalAlpha=1;return}
  g.beginPath();if(w>8)g.roundRect(left,y,w,h,5);else g.rect(left,y,w,h);
  g.fillStyle=colour(bad?"bad-soft":mine?"accent-soft":"bar");
  if(o==="f")g.fillStyle=colour("paper");
@@ -448,7 +450,7 @@ function bar(i,y){
   if(o!=="o")g.setLineDash([4,3]);g.stroke();g.setLineDash([])}
  if(i===picked||i===hover){g.lineWidth=2.4;g.strokeStyle=colour("ink");g.stroke()}
  const n=rank.get(i);let x=Math.max(left,LEFT)+7;
- if(n&&w<=22&&left>=LEFT&&left<width){g.fillStyle=colour("accent");g.font="bold 11"+FONT.slice(4);
+ if(n&&w<=22&&!crowded&&left>=LEFT&&left<width){g.fillStyle=colour("accent");g.font="bold 11"+FONT.slice(4);
   g.fillText(n,(left+right-g.measureText(n).width)/2,y-2.5);g.font=FONT}
  if(w>22){
   g.save();g.beginPath();g.rect(left+1,y,w-5,h);g.clip();
@@ -461,6 +463,7 @@ function paint(){
  g.clearRect(0,0,width,height);g.font=FONT;g.textBaseline="alphabetic";
  const perPixel=(to-from)/(width-LEFT),first=Math.floor(scrolled/ROW),last=Math.min(shownRows.length,first+Math.ceil((height-TOP)/ROW)+1);
  const [marks,step]=ticks();
+ crowded=search(points,p=>p>to)-search(points,p=>p>=from)>300;
  g.strokeStyle=colour("line");g.lineWidth=1;
  for(const t of marks){const x=Math.round(X(t))+.5;if(x<LEFT)continue;g.beginPath();g.moveTo(x,TOP-4);g.lineTo(x,height);g.stroke()}
  g.save();g.beginPath();g.rect(0,TOP-5,width,height);g.clip();
@@ -478,7 +481,10 @@ function paint(){
     g.globalAlpha=hits?.2:chosen&&marked.size?.6:1;g.fillStyle=colour("edge");
     g.fillRect(Math.max(x,LEFT),y,Math.max(1.5,Math.min(X(E[row[k-1]])-x,2.2)),BAR);g.globalAlpha=1;j=k;continue}
    bar(i,y);j++}
-  for(const i of inRow.get(shownRows[v])??[])bar(i,y)}
+  const mine=inRow.get(shownRows[v])??[];let drawn=-9;
+  for(let j=search(mine,i=>E[i]>=from);j<mine.length&&S[mine[j]]<=to;j++){
+   const i=mine[j],x=X(S[i]);if(x-drawn<2&&X(E[i])-drawn<3&&!stuck.has(i))continue;
+   bar(i,y);drawn=x}}
  if(hits){let told=0;for(const i of hits){const v=rowAt.get(O.row[i]);if(v===undefined||v<first||v>=last||E[i]<from||S[i]>to)continue;
   if(++told>3000)break;bar(i,TOP+v*ROW-scrolled+(ROW-BAR)/2)}}
  lineOfOrder();arrows();
@@ -501,11 +507,16 @@ const middleOf=i=>TOP+rowAt.get(O.row[i])*ROW-scrolled+ROW/2;
 function lineOfOrder(){
  if(!order.length)return;
  const y=i=>middleOf(i)+BAR/2;let pen=false;
- g.strokeStyle=g.fillStyle=colour("accent");g.lineWidth=1.6;g.globalAlpha=.85;g.lineJoin="round";g.beginPath();
- order.forEach((i,n)=>{const x=X(points[n]);if(x<LEFT-4000||x>width+4000||!rowAt.has(O.row[i])){pen=false;return}
-  pen?g.lineTo(x,y(i)):g.moveTo(x,y(i));pen=true});g.stroke();
- order.forEach((i,n)=>{const x=X(points[n]);if(x<LEFT||x>width||!rowAt.has(O.row[i]))return;
-  g.beginPath();g.arc(x,y(i),3.2,0,7);g.fill()});
+ // Points only go forward: those in view, and one on either side for the line to come from and go to.
+ const first=Math.max(0,search(points,p=>p>=from)-1),end=Math.min(order.length,search(points,p=>p>to)+1);
+ g.strokeStyle=g.fillStyle=colour("accent");g.lineWidth=1.6;g.globalAlpha=.85;g.lineJoin="round";
+ if(!crowded){
+  g.beginPath();
+  for(let n=first;n<end;n++){const i=order[n];if(!rowAt.has(O.row[i])){pen=false;continue}
+   const x=Math.max(-4000,Math.min(width+4000,X(points[n])));pen?g.lineTo(x,y(i)):g.moveTo(x,y(i));pen=true}
+  g.stroke();
+  for(let n=first;n<end;n++){const i=order[n];if(!rowAt.has(O.row[i]))continue;
+   g.beginPath();g.arc(X(points[n]),y(i),3.2,0,7);g.fill()}}
  const last=order.at(-1),x0=X(points.at(-1));g.strokeStyle=g.fillStyle=colour("bad");
  if(rowAt.has(O.row[last]))for(const i of [...stuck].slice(0,6)){if(!rowAt.has(O.row[i]))continue;
   const low=Math.max(points.at(-1),S[i]),x=X(Math.min(E[i],low+Math.max(0,E[i]-low)*.2));

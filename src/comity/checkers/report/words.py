@@ -33,7 +33,7 @@ MODEL_MEANINGS: Final = {
     "serializable": "one order of all transactions explains every read",
     "strong-snapshot-isolation": "snapshot isolation whose snapshots are never older than real time allows",
     "strong-session-snapshot-isolation": "snapshot isolation in which each process sees its own past",
-    "snapshot-isolation": "each transaction reads one snapshot; of two that write the same key, one sees the other",
+    "snapshot-isolation": "each transaction reads one snapshot; of two writers of a key, one sees the other",
     "parallel-snapshot-isolation": "snapshot isolation whose commits need not have one order for all",
     "repeatable-read": "no cycle of dependencies through items that were read or written",
     "cursor-stability": "no update is lost between a transaction's read of a key and its write",
