@@ -216,6 +216,8 @@ def test_of_a_long_history_the_witness_is_drawn_with_what_lies_around_it() -> No
     assert ["read x → 3"] in told or ["read x", "→ 3"] in told
     assert len(told) <= MOST_OPERATIONS
     assert "of 2,001 operations" in " ".join(root.itertext())
+    assert ["write x", "3"] in told
+    assert "operations left out" in " ".join(root.itertext())
     valid = history(*lines[:2000])
     assert len(list(bars(drawn(valid)))) == MOST_OPERATIONS
 

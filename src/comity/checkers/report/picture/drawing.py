@@ -123,6 +123,8 @@ class _Drawing:
             yield f'<path class="lane" d="M{self.layout.left:.1f} {y:.1f}H{right:.1f}"/>'
             if name:
                 yield f'<text class="name" x="{MARGIN:.0f}" y="{y + 4.5:.1f}">{xml(name)}</text>'
+        for x in self.layout.breaks:
+            yield f'<path class="break" d="M{x:.1f} {self.layout.top + 4:.1f}V{self.layout.bottom + 6:.1f}"/>'
         if not self.layout.fault_x:
             return
         y = TOP + self._header_height() + 10
@@ -241,6 +243,8 @@ class _Drawing:
         if any(bar.operation.outcome is Outcome.FAIL for bar in self.bars.values()):
             sign = '<g class="fail"><rect class="bar" x="0" y="-7" width="24" height="14" rx="5"/></g>'
             yield sign, "failed: did not happen", 32
+        if self.layout.breaks:
+            yield '<path class="break" d="M6 -9V9"/>', "operations left out", 16
         if self.shown.cycle:
             sign = '<path class="arrow" d="M0 0H19"/><path class="head" d="M26 0l-9 -4.5v9z"/>'
             yield sign, "A → B: A has to come before B", 34

@@ -19,6 +19,8 @@ FAULT_CHARACTERS = 24
 MOST_PERMUTED = 5
 """Of how many processes of a cycle the best order is looked for."""
 GAVE_UP = "no answer"
+LEAP = 8
+"""Where more events than this are left out between two, a line says so."""
 
 LEAST_WIDTH = 720.0
 MOST_WIDTH = 900.0
@@ -55,6 +57,7 @@ class Layout:
         self.bars: dict[int, Bar] = {}
         self.names: list[tuple[str, float]] = []
         self.fault_x: list[tuple[float, Event]] = []
+        self.breaks: list[float] = []
         self.width = LEAST_WIDTH
         self.left = MARGIN
         self.bottom = 0.0
@@ -91,6 +94,11 @@ class Layout:
             self.bottom = y + height
             y = self.bottom + gap
         self.fault_x = [(x[place], event) for place, event in self.shown.faults]
+        self.breaks = [
+            (x[place] + x[later]) / 2
+            for place, later in itertools.pairwise(sorted(x))
+            if later - place > LEAP
+        ]
 
     def _gaps(self, rows: list[list[Operation]]) -> list[float]:
         """The room above, between and below the rows: more of it where there are arrows."""

@@ -24,6 +24,7 @@ STYLE = """\
 .comity .good{fill:#e2f5e9;stroke:#5bb37f}.comity .goodword{font-weight:600;fill:#17693a}
 .comity .bad{fill:#fde3e1;stroke:#e0807c}.comity .badword{font-weight:600;fill:#a3211c}
 .comity .open{fill:#fff1cc;stroke:#d39a1d}.comity .openword{font-weight:600;fill:#7a5500}
+.comity .break{stroke:#9aa5b5;stroke-width:2;stroke-dasharray:2 5}
 .comity .fault{stroke:#c2410c;stroke-width:1.2;stroke-dasharray:3 4}
 .comity .faultword{font-size:12px;fill:#c2410c}
 @media(prefers-color-scheme:dark){
