@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import cached_property
 from typing import Any
 
 from comity.checkers.history import History, Outcome
@@ -205,17 +206,31 @@ class _Appends:
             version = others[-1] if others else None
         facts.reads.append(ExternalRead(transaction.place, key, version, step))
 
+    @cached_property
+    def _committed_appends(self) -> dict[Hashable, dict[Any, Transaction]]:
+        """By key, what transactions known to have committed appended, and who did."""
+        found: dict[Hashable, dict[Any, Transaction]] = {}
+        for (key, value), transaction in self.author.items():
+            mine = found.setdefault(key, {})
+            if transaction.known:
+                mine[value] = transaction
+        return found
+
+    @cached_property
+    def _committed_reads(self) -> dict[Hashable, list[tuple[Any, ...]]]:
+        """By key, what they read."""
+        found: dict[Hashable, list[tuple[Any, ...]]] = {}
+        for transaction in self.facts.all:
+            for f, key, value in transaction.steps if transaction.known else ():
+                if f == READ:
+                    found.setdefault(key, []).append(value or ())
+        return found
+
     def _torn(self, key: Hashable) -> bool:
         """Whether the reads of a key are of no one timeline even without what is not known to have
         committed: then they were dirty, and say nothing of the order of writes."""
-        sure = {value: t for (named, value), t in self.author.items() if named == key and t.known}
-        reads = [
-            tuple(element for element in value or () if element in sure)
-            for t in self.facts.all
-            if t.known
-            for f, named, value in t.steps
-            if f == READ and named == key
-        ]
+        sure = self._committed_appends.get(key, {})
+        reads = [tuple(e for e in elements if e in sure) for elements in self._committed_reads.get(key, [()])]
         longest = max(reads, key=len)
         if any(read != longest[: len(read)] for read in reads):
             return True

@@ -23,6 +23,8 @@ from comity.checkers.transactions.graph import (
 )
 
 SUFFIXES = {0: "", PROCESS: "-process", PROCESS | REAL_TIME: "-realtime"}
+NAMED = ("G0", "G1c", "G-single", "G-nonadjacent", "G2-item")
+"""The kinds of cycles, the less subtle ones first."""
 TRIES = 200
 """How many rw edges of one component are tried for a shortest cycle."""
 
@@ -43,7 +45,8 @@ def find_cycles(graph: Graph) -> Iterator[tuple[str, Cycle]]:
     seen: set[str] = set()
     for order, suffix in SUFFIXES.items():
         for component in graph.components(WW | WR | RW | order, (n for c in suspects for n in c)):
-            for name, cycle in _of_component(graph, component, order):
+            missing = {name for name in NAMED if name + suffix not in seen}
+            for name, cycle in _of_component(graph, component, order, missing):
                 if name + suffix not in seen and _is_new(name, order, cycle):
                     seen.add(name + suffix)
                     yield name + suffix, cycle
@@ -54,25 +57,32 @@ def _is_new(name: str, order: int, cycle: Cycle) -> bool:
     return not order or any(kind & order for kind in cycle.kinds)
 
 
-def _of_component(graph: Graph, component: list[int], order: int) -> Iterator[tuple[str, Cycle]]:
+def _of_component(
+    graph: Graph, component: list[int], order: int, missing: set[str]
+) -> Iterator[tuple[str, Cycle]]:
+    """The cycles of one component, of the names in `missing`."""
     for name, kinds, needed in (("G0", WW | order, WW), ("G1c", WW | WR | order, WR)):
         if name == "G1c" and order:
             needed = WR
-        for part in graph.components(kinds, component):
+        for part in graph.components(kinds, component) if name in missing else ():
             cycle = _through(graph, part, kinds, needed, order)
             if cycle is not None:
                 yield name, cycle
                 break
     base = WW | WR | order
-    single = _single(graph, component, base, order)
+    single = None
+    if missing & {"G-single", "G-nonadjacent"}:
+        single = _single(graph, component, base, order)
     if single is not None:
         yield "G-single", single
-    nonadjacent = _nonadjacent(graph, component, base, order)
-    if nonadjacent is not None and (single is None or _simple(nonadjacent)):
-        yield "G-nonadjacent", nonadjacent
-    skew = _adjacent(graph, component, base | RW, order)
-    if skew is not None:
-        yield "G2-item", skew
+    if "G-nonadjacent" in missing:
+        nonadjacent = _nonadjacent(graph, component, base, order)
+        if nonadjacent is not None and (single is None or _simple(nonadjacent)):
+            yield "G-nonadjacent", nonadjacent
+    if "G2-item" in missing:
+        skew = _adjacent(graph, component, base | RW, order)
+        if skew is not None:
+            yield "G2-item", skew
 
 
 def _edges(graph: Graph, nodes: Iterable[int], kind: int) -> list[tuple[int, int]]:
@@ -255,15 +265,26 @@ def has_spaced(graph: Graph, order: int) -> bool:
     """Whether there is a cycle on which no two rw edges follow one another (Andrea Cerone and Alexey
     Gotsman, "Analysing Snapshot Isolation", J. ACM 2018, theorem 4.1: what snapshot isolation excludes)."""
     base = WW | WR | order
-
-    def following(node: int) -> list[int]:
-        place, after_rw = divmod(node, 2)
-        found = []
+    # Nodes are doubled by whether they were come to by an rw edge: there are walks for ever, or none.
+    waiting = [0] * (2 * graph.nodes)
+    for out in graph.out:
+        for target, kind in out.items():
+            if kind & base:
+                waiting[2 * target] += 2
+            if kind & RW:
+                waiting[2 * target + 1] += 1
+    ready = [node for node, count in enumerate(waiting) if not count]
+    done = 0
+    while ready:
+        done += 1
+        place, after_rw = divmod(ready.pop(), 2)
         for target, kind in graph.out[place].items():
             if kind & base:
-                found.append(2 * target)
+                waiting[2 * target] -= 1
+                if not waiting[2 * target]:
+                    ready.append(2 * target)
             if kind & RW and not after_rw:
-                found.append(2 * target + 1)
-        return found
-
-    return bool(components(range(2 * graph.nodes), following))
+                waiting[2 * target + 1] -= 1
+                if not waiting[2 * target + 1]:
+                    ready.append(2 * target + 1)
+    return done < 2 * graph.nodes
