@@ -57,8 +57,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     operations: how many were checked. explanation: in words, for people.
     witness: of a violation, the operations of the smallest prefix of this key's history that fails
         already; those still open at its end are of unknown outcome in it, unless they failed later:
-        what did not happen is in no witness. smallest: False where a limit was reached before that was
-        proved; it fails all the same.
+        what did not happen is in no witness. Of a queue, a stack, a set or a lock, only the few that have
+        no order even by themselves, where they can be told. smallest: False where a limit was reached
+        before that was proved; it fails all the same.
     linearization: the order, of operations of the witness, that gets furthest. stuck: the operations
         that cannot come next in it and cannot wait either.
     statistics: counts of what was done: states, nodes, probes; and the method.

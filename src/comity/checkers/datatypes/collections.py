@@ -48,7 +48,7 @@ class Set(DataType):
         if f == "contains":
             return state if not known or (operation.value in state) is bool(operation.result) else REFUSED
         if f == "read":
-            return state if not known or _elements(operation.result) == state else REFUSED
+            return state if not known or frozenset(read_elements(operation.result)) == state else REFUSED
         raise self.unsuitable(operation, "a set has add, remove, contains and read")
 
     def needless(self, operations: Sequence[Operation]) -> set[int]:
@@ -56,7 +56,7 @@ class Set(DataType):
         asked: set[Any] = set()
         for o in operations:
             if o.f == "read" and o.outcome is Outcome.OK:
-                seen |= _elements(o.result)
+                seen.update(read_elements(o.result))
             elif o.f != "add" or isinstance(o.result, bool):
                 asked.add(o.value)
         return {
@@ -143,5 +143,6 @@ class List(DataType):
         raise self.unsuitable(operation, "a list has append, push, prepend, pop, read and len")
 
 
-def _elements(result: Any) -> frozenset[Any]:
-    return frozenset(result) if isinstance(result, tuple | frozenset) else frozenset()
+def read_elements(result: Any) -> tuple[Any, ...] | frozenset[Any]:
+    """What a read of a set found: a list in any order, or nothing."""
+    return result if isinstance(result, tuple | frozenset) else ()

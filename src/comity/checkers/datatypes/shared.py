@@ -77,6 +77,11 @@ class Mutex(DataType):
             return (None, token) if holder == ("held", operation.process) else REFUSED
         raise self.unsuitable(operation, "a mutex has acquire and release")
 
+    def describe_state(self, state: Any) -> str:
+        holder, token = state
+        words = "free" if holder is None else f"held by process {holder[1]}"
+        return words if token is None else f"{words}, with {token} as the last token"
+
 
 class Bank(DataType):
     """transfer {from, to, amount} between accounts, read all balances. No balance may be below zero.

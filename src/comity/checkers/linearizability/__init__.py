@@ -6,15 +6,17 @@ TOPLAS 1990. Objects are checked apart (locality, section 3.1 there).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
 from comity.checkers.datatypes import DataType
 from comity.checkers.history import History, Operation, Outcome
+from comity.checkers.linearizability.core import core_of
 from comity.checkers.linearizability.explain import Reason, explanation
-from comity.checkers.linearizability.problem import Problem, prefix_of, problem_of
+from comity.checkers.linearizability.problem import NEVER, Problem, prefix_of, problem_of
+from comity.checkers.linearizability.rules import parts_of, rules_say
 from comity.checkers.linearizability.search import Ending, Found, search
 from comity.checkers.linearizability.zones import has_order
 from comity.checkers.verdict import Limits, Report, Status, Verdict
@@ -24,6 +26,10 @@ DETAILED_VIOLATIONS = 3
 """How many violating keys get a smallest prefix and an explanation; the others are named."""
 EXPLANATION_STATES = 100_000
 """How many states the words of a violation are worth."""
+PROBE_STATES = 10_000
+"""How many states it is worth to know whether a prefix fails already, or a few operations out of many,
+where the whole was decided by rules."""
+_NOTHING: Mapping[int, Any] = {}
 
 __all__ = ["MODEL", "check", "check_object", "split_by_object"]
 
@@ -49,26 +55,26 @@ def check(history: History, data_type: DataType, limits: Limits) -> Report:
     began_ns = limits.clock_ns()
     deadline_ns = None if limits.time_ns is None else began_ns + limits.time_ns
     objects = split_by_object(data_type, history)
-    statistics = {"nodes": 0, "states": 0, "by_zones": 0, "by_search": 0}
-    violations: list[tuple[int, Hashable]] = []
+    statistics = {"nodes": 0, "states": 0, "by_zones": 0, "by_rules": 0, "by_search": 0}
+    violations: list[tuple[_Answer, Hashable]] = []
     unknown: list[Verdict] = []
     for key, operations in objects.items():
         problem = problem_of(data_type, operations)
-        fits, found = _decide(problem, limits, deadline_ns)
-        statistics["by_zones" if found is None else "by_search"] += 1
-        if found is not None:
-            statistics["nodes"] += found.nodes
-            statistics["states"] += found.states
-        if fits is None:
-            assert found is not None
-            unknown.append(_unknown(data_type, key, problem, found))
-        elif not fits:
-            violations.append((0 if found is None else found.reached, key))
+        answer = _decide(problem, limits, deadline_ns)
+        statistics[f"by_{answer.method}"] += 1
+        if answer.found is not None:
+            statistics["nodes"] += answer.found.nodes
+            statistics["states"] += answer.found.states
+        if answer.fits is None:
+            assert answer.found is not None
+            unknown.append(_unknown(data_type, key, problem, answer.found))
+        elif not answer.fits:
+            violations.append((answer, key))
     verdicts = [
-        _violation(data_type, key, objects[key], reached, limits, deadline_ns)
+        _violation(data_type, key, objects[key], answer, limits, deadline_ns)
         if rank < DETAILED_VIOLATIONS
         else _named(data_type, key, len(objects[key]))
-        for rank, (reached, key) in enumerate(violations)
+        for rank, (answer, key) in enumerate(violations)
     ]
     status = Status.VIOLATION if verdicts else Status.UNKNOWN if unknown else Status.VALID
     valid = len(objects) - len(violations) - len(unknown)
@@ -94,48 +100,105 @@ def check_object(
 ) -> Verdict:
     """Check the operations on one object, with the smallest failing prefix of a violation."""
     problem = problem_of(data_type, operations)
-    fits, found = _decide(problem, limits, deadline_ns)
-    if fits is None:
-        assert found is not None
-        return _unknown(data_type, key, problem, found)
-    if fits:
+    answer = _decide(problem, limits, deadline_ns)
+    if answer.fits is None:
+        assert answer.found is not None
+        return _unknown(data_type, key, problem, answer.found)
+    if answer.fits:
         return Verdict(
             status=Status.VALID,
             model=MODEL,
             data_type=data_type.name,
             key=key,
             operations=len(operations),
-            statistics=_statistics(found),
+            statistics=_statistics(answer.found, answer.method),
         )
-    reached = 0 if found is None else found.reached
-    return _violation(data_type, key, operations, reached, limits, deadline_ns)
+    return _violation(data_type, key, operations, answer, limits, deadline_ns)
 
 
-def _decide(problem: Problem, limits: Limits, deadline_ns: int | None) -> tuple[bool | None, Found | None]:
-    """Whether there is an order (None: a limit was reached), and what the search said if it was asked."""
+class _Answer(NamedTuple):
+    """Whether there is an order (None: a limit was reached), and how that was found out.
+
+    found: what the search said, if it was asked. part: where only a part of the operations was looked
+    at, those, which have no order by themselves.
+    """
+
+    fits: bool | None
+    method: str
+    found: Found | None = None
+    part: Sequence[Operation] | None = None
+
+
+def _decide(
+    problem: Problem, limits: Limits, deadline_ns: int | None, told: Mapping[int, Any] = _NOTHING
+) -> _Answer:
+    """told: what operations of unknown outcome are known to return in the end, by index."""
     fits = has_order(problem)
     if fits is not None:
-        return fits, None
+        return _Answer(fits, "zones")
+    fits = rules_say(problem, told)
+    if fits is not None:
+        return _Answer(fits, "rules")
+    parts = parts_of(problem)
+    if parts:
+        return _decide_parts(problem.data_type, parts, limits, deadline_ns)
     found = search(problem, limits, deadline_ns)
     if found.ending is Ending.FOUND:
-        return True, found
-    return (False if found.ending is Ending.NONE else None), found
+        return _Answer(True, "search", found)
+    return _Answer(False if found.ending is Ending.NONE else None, "search", found)
+
+
+def _decide_parts(
+    data_type: DataType, parts: Sequence[Sequence[Operation]], limits: Limits, deadline_ns: int | None
+) -> _Answer:
+    nodes = states = 0
+    open_: Found | None = None
+    for part in parts:
+        answer = _decide(problem_of(data_type, part), limits, deadline_ns)
+        if answer.fits is False:
+            return answer._replace(part=part)
+        found = answer.found
+        if found is not None:
+            nodes += found.nodes
+            states += found.states
+            if answer.fits is None and (open_ is None or found.reached < open_.reached):
+                open_ = found
+    if open_ is not None:
+        return _Answer(None, "search", msgspec.structs.replace(open_, nodes=nodes, states=states))
+    return _Answer(True, "search", Found(Ending.FOUND, NEVER, nodes, states))
 
 
 def _violation(
     data_type: DataType,
     key: Any,
     operations: Sequence[Operation],
-    reached: int,
+    answer: _Answer,
     limits: Limits,
     deadline_ns: int | None,
 ) -> Verdict:
-    """Everything before event `reached` has an order, the whole has none: find where it breaks.
+    """Everything before the event that the search reached has an order, the whole has none: find where
+    it breaks.
 
     A prefix of a linearizable history is linearizable, so the boundary can be found by bisection; a
-    history can only break at the return of an operation. Steps double first, since the break is mostly
-    at or just after the event the search could not get past.
+    history can only break at the return of an operation. After a search steps double first, since the
+    break is mostly at or just after the event it could not get past. Of a history that falls apart into
+    values, the few operations that have no order even by themselves are what is explained.
     """
+    count = len(operations)
+    reached = 0 if answer.found is None else answer.found.reached
+    by_rules = answer.method == "rules"
+    if answer.part is not None:
+        operations = answer.part
+    effort = msgspec.structs.replace(limits, states=min(limits.states, PROBE_STATES)) if by_rules else limits
+    told = {o.index: o.result for o in operations if o.outcome is Outcome.OK} if by_rules else _NOTHING
+
+    def has_one(some: Sequence[Operation], told: Mapping[int, Any] = _NOTHING) -> bool | None:
+        if by_rules:
+            fits = rules_say(problem_of(data_type, some, bare=True), told)
+            if fits is not None:
+                return fits
+        return _decide(problem_of(data_type, some), effort, deadline_ns, told).fits
+
     ends = [o.completed + 1 for o in operations if o.outcome is not Outcome.INFO and o.completed is not None]
     ends = sorted(end for end in ends if end > reached)
     probes = 0
@@ -148,13 +211,13 @@ def _violation(
             return False
         probes += 1
         known = prefix_of(data_type, operations, ends[place])
-        fits, _ = _decide(problem_of(data_type, known), limits, deadline_ns)
+        fits = has_one(known, told)
         if fits is None:
             smallest = False
         return fits is False
 
     low, high, step = 0, len(ends) - 1, 1
-    while low < high and low + step - 1 < high:
+    while not by_rules and low < high and low + step - 1 < high:
         probe = low + step - 1
         if fails(probe):
             high = probe
@@ -167,24 +230,35 @@ def _violation(
         else:
             low = middle + 1
     witness = prefix_of(data_type, operations, ends[high])
-    found, reason = _furthest(problem_of(data_type, witness), limits, deadline_ns)
-    stuck = _stuck(witness, found.order)
+    core = witness
+    if by_rules or answer.part is not None:
+
+        def fails_alone(some: Sequence[Operation]) -> bool:
+            late = deadline_ns is not None and limits.clock_ns() >= deadline_ns
+            return not late and has_one(some) is False
+
+        few = core_of(data_type, operations if by_rules else witness, witness, fails_alone)
+        core = few if len(few) < len(witness) else witness
+    found, reason = _furthest(problem_of(data_type, core), limits, deadline_ns)
+    stuck = _stuck(core, found.order)
     if reason is Reason.UNHEARD_OF and found.unheard_of is not None:
         stuck = [found.unheard_of]
     elif reason is Reason.LIMIT:
         stuck = []
+    words = explanation(data_type, key, witness, core, found.order, stuck, smallest, reason)
+    whole = {operation.index: operation for operation in (witness if core is witness else operations)}
     return Verdict(
         status=Status.VIOLATION,
         model=MODEL,
         data_type=data_type.name,
         key=key,
-        operations=len(operations),
-        explanation=explanation(data_type, key, witness, found.order, stuck, smallest, reason),
-        witness=tuple(witness),
+        operations=count,
+        explanation=words,
+        witness=tuple(whole[operation.index] for operation in core),
         smallest=smallest,
-        linearization=found.order,
-        stuck=tuple(stuck),
-        statistics={**_statistics(found), "probes": probes},
+        linearization=tuple(whole[operation.index] for operation in found.order),
+        stuck=tuple(whole[operation.index] for operation in stuck),
+        statistics={**_statistics(found, answer.method), "probes": probes},
     )
 
 
@@ -226,7 +300,7 @@ def _unknown(data_type: DataType, key: Any, problem: Problem, found: Found) -> V
             f"the first {len(reached)} of {len(problem.required)} completed operations have an order, "
             "the rest is open."
         ),
-        statistics={**_statistics(found), "limit": found.ending.value, "established": len(reached)},
+        statistics={**_statistics(found, "search"), "limit": found.ending.value, "established": len(reached)},
     )
 
 
@@ -242,10 +316,10 @@ def _named(data_type: DataType, key: Any, operations: int) -> Verdict:
     )
 
 
-def _statistics(found: Found | None) -> dict[str, int | str]:
+def _statistics(found: Found | None, method: str) -> dict[str, int | str]:
     if found is None:
-        return {"method": "zones"}
-    return {"method": "search", "nodes": found.nodes, "states": found.states}
+        return {"method": method}
+    return {"method": method, "nodes": found.nodes, "states": found.states}
 
 
 def _established(valid: int, objects: int, violations: int, unknown: int) -> str:

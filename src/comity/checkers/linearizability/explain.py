@@ -10,6 +10,7 @@ from comity.checkers.datatypes import REFUSED, DataType
 from comity.checkers.history import Operation, Outcome
 
 LAST_SHOWN = 6
+CORE_SHOWN = 20
 
 
 class Reason(enum.Enum):
@@ -42,12 +43,14 @@ def explanation(
     data_type: DataType,
     key: Any,
     witness: Sequence[Operation],
+    core: Sequence[Operation],
     order: Sequence[Operation],
     stuck: Sequence[Operation],
     smallest: bool,
     reason: Reason,
 ) -> str:
-    """The words of a violation, from what a search of its witness has to say."""
+    """The words of a violation, from what a search of `core` has to say: the few operations that have
+    no order even by themselves, or the witness."""
     where = "the history" if key is None else f"key {key!r}"
     size = "its smallest failing prefix" if smallest else "a failing prefix"
     lines = [
@@ -59,6 +62,13 @@ def explanation(
         breaking = max((o for o in witness if o.outcome is not Outcome.INFO), key=lambda o: o.completed or 0)
         lines.append(f"There is an order up to event {breaking.completed}, where the answer came of")
         lines.append(f"  {describe(data_type, breaking)}")
+    if CORE_SHOWN < len(core) < len(witness):
+        lines.append(f"Already {len(core)} operations have no order even by themselves.")
+    elif len(core) < len(witness):
+        lines.append(f"These {len(core)} operations have no order even by themselves:")
+        lines.extend(f"  {describe(data_type, operation)}" for operation in core)
+    if len(core) < len(witness) and any(operation.f == "read" for operation in core):
+        lines.append("(Of what a read found, only the elements that matter here are shown.)")
     if reason is Reason.LIMIT:
         lines.append("A limit was reached before the order that gets furthest was found.")
         return "\n".join(lines)

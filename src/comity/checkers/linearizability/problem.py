@@ -35,28 +35,36 @@ class Problem(msgspec.Struct, frozen=True):
     dropped: int
 
 
-def problem_of(data_type: DataType, operations: Sequence[Operation]) -> Problem:
+def problem_of(data_type: DataType, operations: Sequence[Operation], bare: bool = False) -> Problem:
     """The problem of the operations, by invocation, that count on one object.
 
-    Raises `UnsuitableHistory` for an operation the data type has not.
+    bare: without the actions, for the rules that do not ask for them. Raises `UnsuitableHistory` for an
+    operation the data type has not.
     """
-    actions = [data_type.action(operation) for operation in operations]
+    actions = [] if bare else [data_type.action(operation) for operation in operations]
     needless: set[int] = set()
     if any(operation.outcome is Outcome.INFO for operation in operations):
         needless = data_type.needless(operations)
     problem = Problem(data_type, data_type.initial(), [], [], [], [], [], [], [], len(needless))
     groups: dict[Any, list[int]] = {}
+    required: list[int] = []
+    optional: list[int] = []
     for place, operation in enumerate(operations):
         if operation.outcome is not Outcome.INFO:
             assert operation.completed is not None
             problem.required.append(operation)
-            problem.actions.append(actions[place])
+            required.append(place)
             problem.invoked.append(operation.invoked)
             problem.returned.append(operation.completed)
         elif place not in needless:
             groups.setdefault(data_type.effect(operation), []).append(len(problem.optional))
             problem.optional.append(operation)
-            problem.optional_actions.append(actions[place])
+            optional.append(place)
+    if actions:
+        problem.actions.extend(
+            [a for a, o in zip(actions, operations, strict=True) if o.outcome is not Outcome.INFO]
+        )
+        problem.optional_actions.extend([actions[place] for place in optional])
     problem.groups.extend(groups.values())
     return problem
 
