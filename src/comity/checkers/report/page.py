@@ -309,7 +309,9 @@ function card(i,keys,kind,parent){
  for(const [text,on] of all)make("code",on&&isTransaction(i)?"key":"",text,b);
  if(cut)make("div","more","and "+cut+" more",b);
  b.onmouseenter=e=>{hover=i;tip(i,e.clientX,e.clientY);draw()};b.onmousemove=e=>tip(i,e.clientX,e.clientY);
- b.onmouseleave=()=>{hover=-1;hideTip();draw()};
+ b.onmouseleave=b.onblur=()=>{hover=-1;hideTip();draw()};
+ b.onfocus=()=>{if(!b.matches(":focus-visible"))return;
+  hover=i;const r=b.getBoundingClientRect();tip(i,r.left+r.width/2,r.bottom-12);draw()};
  b.onclick=()=>{picked=i;reveal(i);el("timeline").scrollIntoView({block:"nearest"})};
  return b}
 const micro=text=>text.split(" ")[1]??"";
@@ -533,7 +535,7 @@ function arrows(){
   const [l1,r1,l2,r2]=[S[a],E[a],S[b],E[b]].map(p=>cut(X(p))),left=Math.max(l1,l2),right=Math.min(r1,r2);
   const same=O.row[a]===O.row[b],near=Math.abs(rowAt.get(O.row[a])-rowAt.get(O.row[b]))===1;
   let x1,x2,y1=middleOf(a),y2=middleOf(b),bendX,bendY;
-  if(right-left>40){x1=x2=left+(right-left)*share}
+  if(right-left>40)x1=x2=same||near?left+(right-left)*share*.8:right-Math.min(30,(right-left)*.1);
   else if(l2>r1-40){x1=r1-Math.min(14,(r1-l1)/3);x2=l2+Math.min(14,(r2-l2)/3)}
   else{x1=l1+Math.min(14,(r1-l1)/3);x2=r2-Math.min(14,(r2-l2)/3)}
   if(same){y1-=half;y2-=half;bendX=(x1+x2)/2;bendY=y1-18}
@@ -546,6 +548,10 @@ function arrows(){
   const text=(n+1)+". "+e[2]+(e[3]?" "+fit(e[3],90):"");g.font="bold 11.5"+FONT.slice(4);const w=g.measureText(text).width+10;
   let x=.25*x1+.5*bendX+.25*x2,y=.25*y1+.5*bendY+.25*y2;
   if(near&&Math.abs(x2-x1)<w)x+=w/2+6+Math.abs(x2-x1)/2;
+  else if(!same&&Math.abs(x2-x1)<w){
+   // On a bar, not between two, where the labels of the short arrows are.
+   y=TOP+(Math.floor((y-TOP+scrolled)/ROW)+.5)*ROW-scrolled;const t=(y-y1)/(y2-y1);
+   x=(1-t)*(1-t)*x1+2*t*(1-t)*bendX+t*t*x2}
   g.fillStyle=colour("paper");g.beginPath();g.roundRect(x-w/2,y-7.5,w,15,7);g.fill();
   g.fillStyle=ink;g.fillText(text,x-w/2+5,y+4);g.font=FONT})}
 
