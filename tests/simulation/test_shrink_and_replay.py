@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from comity.checkers import Status, analyse, read_history
 from comity.console.main import main
 from comity.simulator.campaign import Plan, hunt
 from comity.simulator.generate import run_case
@@ -60,6 +61,10 @@ def test_the_command_saves_draws_and_replays_a_failure(
     replayed = json.loads(capsys.readouterr().out)
     assert replayed["trace_hash"] == found["trace_hash"]
     assert replayed["violation"] == found["violation"]
+    seen = read_history(found["history of linearizable clients"])
+    assert {o.f for o in seen.operations} & {"GET", "SET"}
+    if found["violation"]["kind"] == "linearizability":
+        assert analyse(seen, "kv").status is Status.VIOLATION
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from comity.simulator.campaign import Hunt, Plan, Summary
     from comity.simulator.cluster import Result
+    from comity.simulator.recording import Recording
     from comity.simulator.settings import Case
 
 VIOLATED = 1
@@ -47,6 +48,10 @@ def simulate(
         str, typer.Option(help="Which milliseconds to draw, as FROM:TO; chosen for you otherwise.")
     ] = "",
     title: Annotated[str, typer.Option(help="Of the diagram.")] = "",
+    history: Annotated[
+        Path | None,
+        typer.Option(help="Save what the clients saw, for comity check; with --seed or --replay."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where failing cases go.")] = Path("results/simulation"),
     no_shrink: Annotated[bool, typer.Option("--no-shrink", help="Save failing cases as they are.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
@@ -60,6 +65,8 @@ def simulate(
     one = seed is not None or replay is not None
     if diagram is not None and not one:
         command.refuse("--diagram draws one simulation: say which with --seed or --replay")
+    if history is not None and not one:
+        command.refuse("--history saves one simulation: say which with --seed or --replay")
     if seed is not None and replay is not None:
         command.refuse("--seed and --replay are two different simulations")
     if mutants:
@@ -68,9 +75,9 @@ def simulate(
         command.hunt()
     plan = command.plan(nodes, int(seconds * 1000), rate, mutant)
     if seed is not None:
-        command.one(plan.case(seed), diagram, window, title)
+        command.one(plan.case(seed), diagram, window, title, history)
     elif replay is not None:
-        command.one(command.read(replay), diagram, window, title, replayed=replay)
+        command.one(command.read(replay), diagram, window, title, history, replayed=replay)
     else:
         command.campaign(plan, seeds)
 
@@ -140,7 +147,13 @@ class _Command:
     # -- one simulation
 
     def one(
-        self, case: Case, diagram: Path | None, window: str, title: str, replayed: Path | None = None
+        self,
+        case: Case,
+        diagram: Path | None,
+        window: str,
+        title: str,
+        history: Path | None = None,
+        replayed: Path | None = None,
     ) -> NoReturn:
         """Run a case, tell everything, draw it where asked."""
         from comity.simulator.diagram import draw
@@ -157,6 +170,8 @@ class _Command:
         saved: dict[str, str] = {}
         if result.violation is not None and replayed is None:
             saved = self.save(case)
+        if history is not None:
+            saved |= {f"history of {level}": str(file) for level, file in _save(recording, history).items()}
         if self.as_json:
             import msgspec
 
@@ -217,10 +232,13 @@ class _Command:
         self.out.mkdir(parents=True, exist_ok=True)
         file, picture = self.out / f"{name}.json", self.out / f"{name}.svg"
         file.write_bytes(encode_case(small))
-        picture.write_text(draw(record(small)))
+        recording = record(small)
+        picture.write_text(draw(recording))
+        histories = _save(recording, self.out / f"{name}.jsonl")
         return {
             "case": str(file),
             "diagram": str(picture),
+            **{f"history of {level}": str(path) for level, path in histories.items()},
             "replay": f"comity simulate --replay {shlex.quote(str(file))}",
         }
 
@@ -397,6 +415,19 @@ class _Command:
         # In a file or a pipe there is room for one line a mutant.
         width = None if self.console.is_terminal else TABLE_WIDTH
         Console(highlight=False, markup=False, width=width).print(table)
+
+
+def _save(recording: Recording, path: Path) -> dict[str, Path]:
+    """Write what the clients saw, a file a level: level -> file."""
+    from comity.checkers import write_history
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = {"linearizable clients": path}
+    write_history(recording.history, path)
+    for level, history in recording.levels.items():
+        files[f"{level} clients"] = path.with_name(f"{path.stem}-{level}{path.suffix}")
+        write_history(history, files[f"{level} clients"])
+    return files
 
 
 def _word(hunted: Hunt, short: bool = False) -> str:

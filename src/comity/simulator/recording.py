@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from comity.checkers import History
 from comity.node import Envelope
 from comity.node.group import Group
 from comity.node.messages import KIND_CORE, KIND_DECLINE, KIND_FORWARD
@@ -71,7 +72,10 @@ class Asked(msgspec.Struct):
 
 
 class Recording(msgspec.Struct, kw_only=True):
-    """One simulation. events: (time_ns, node, what), as `Cluster.events`."""
+    """One simulation. events: (time_ns, node, what), as `Cluster.events`.
+
+    history: of the linearizable clients. levels: of the others, by their level, those that asked anything.
+    """
 
     case: Case
     result: Result
@@ -81,6 +85,8 @@ class Recording(msgspec.Struct, kw_only=True):
     asked: list[Asked]
     events: list[tuple[int, int, str]]
     end_ns: int
+    history: History
+    levels: dict[str, History]
 
 
 def record(case: Case) -> Recording:
@@ -96,6 +102,12 @@ def record(case: Case) -> Recording:
         asked=watch.asked,
         events=watch.cluster.events,
         end_ns=watch.cluster.world.now_ns,
+        history=watch.cluster.history(),
+        levels={
+            level: history
+            for level, recorder in watch.cluster.levels.items()
+            if (history := recorder.history()).operations
+        },
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comity.node.group import Group, Pending
+from comity.node.group import Group
 from comity.node.journal import Journal
+from comity.node.waiting import Pending
 from comity.protocols.raft import RaftCore
 from comity.simulator.cluster import Mutation
 from comity.simulator.mutants import parts, plans, raft

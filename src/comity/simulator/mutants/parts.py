@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from comity.node import Envelope, Host, Journal, messages
-from comity.node.group import Group, Pending
+from comity.node.group import Group
+from comity.node.waiting import Pending
 from comity.simulator.cluster import Mutation
 from comity.store import layout
 from comity.store.batches import Answer, Batch, decode_proposal, encode_proposal
