@@ -451,12 +451,13 @@ function bar(i,y){
  if(w>5||mine){g.lineWidth=bad||mine?1.6:1;g.strokeStyle=colour(bad?"bad":mine?"accent":"edge");
   if(o!=="o")g.setLineDash([4,3]);g.stroke();g.setLineDash([])}
  if(i===picked||i===hover){g.lineWidth=2.4;g.strokeStyle=colour("ink");g.stroke()}
- const n=rank.get(i);let x=Math.max(left,LEFT)+7;
- if(n&&w<=22&&!crowded&&left>=LEFT&&left<width){g.fillStyle=colour("accent");g.font="bold 11"+FONT.slice(4);
+ const n=rank.get(i),size=n?Math.max(9,g.measureText(n).width/2+5):0;let x=Math.max(left,LEFT)+7;
+ const above=n&&w<2*size+10;
+ if(above&&!crowded&&left>=LEFT&&left<width){g.fillStyle=colour("accent");g.font="bold 11"+FONT.slice(4);
   g.fillText(n,(left+right-g.measureText(n).width)/2,y-2.5);g.font=FONT}
  if(w>22){
   g.save();g.beginPath();g.rect(left+1,y,w-5,h);g.clip();
-  if(n){const size=Math.max(9,g.measureText(n).width/2+5);g.beginPath();g.roundRect(x-3,y+3,size*2-2,h-6,8);
+  if(n&&!above){g.beginPath();g.roundRect(x-3,y+3,size*2-2,h-6,8);
    g.fillStyle=colour("accent");g.fill();g.fillStyle=colour("paper");g.fillText(n,x-3+size-1-g.measureText(n).width/2,y+h/2+4.5);x+=size*2}
   g.fillStyle=colour(bad?"bad":o==="f"?"dim":"ink");g.fillText((bad?"✕ ":"")+label(i),x,y+h/2+4.5);g.restore()}
  g.globalAlpha=1}
