@@ -334,6 +334,8 @@ class Group:
         self.answered = max(self.answered, sequence)
         self.resend_wait_ns = self.bounds.resend_ns
         self.resend_ns = self.host.now_ns + self.resend_wait_ns if self.pending else NEVER
+        if self.waiting:
+            self.host.dirty(self)  # There is room for another batch, and perhaps nothing else will say so.
         runs = pending.builder.runs
         if replies is None or len(replies) != len(pending.builder.commands):
             self.host.deliver_error(runs, NOT_KEPT)

@@ -63,3 +63,23 @@ def test_a_second_batch_is_sent_ahead_only_when_it_is_large() -> None:
         cluster.cut.clear()
         cluster.run(300)
         assert all(cluster.received(leader, connection) == b"+OK\r\n" for connection in connections)
+
+
+def test_a_command_that_waited_for_the_batch_in_flight_leaves_as_soon_as_that_is_answered() -> None:
+    for step in (0, 1):  # a client of the leader, one of a follower
+        cluster = Cluster(3)
+        node = 1 + (cluster.elect() - 1 + step) % 3
+        cluster.cut |= {(one, other) for one in (1, 2, 3) for other in (1, 2, 3)}
+        first, second = cluster.connect(node), cluster.connect(node)
+        cluster.send(node, first, ("SET", "key", 1))
+        cluster.send(node, second, ("SET", "key", 2))
+        group = cluster.hosts[node].default
+        assert (len(group.pending), group.waiting) == (1, 1)
+        cluster.cut.clear()
+        for _ in range(1000):
+            cluster.run(1)
+            if (node, first) in cluster.replies:
+                break
+        assert cluster.received(node, first) == b"+OK\r\n"
+        cluster.run(2)
+        assert cluster.received(node, second) == b"+OK\r\n"
