@@ -33,7 +33,7 @@ from comity.checkers import (
 from comity.checkers.linearizability import split_by_object
 from comity.checkers.linearizability.core import core_of
 from comity.checkers.linearizability.problem import problem_of
-from comity.checkers.linearizability.rules import parts_of, rules_say
+from comity.checkers.linearizability.rules import rules_say
 
 HISTORIES = 1000
 LIMITS = Limits(clock_ns=lambda: 0)
@@ -187,6 +187,12 @@ def small_history(name: str, rng: random.Random) -> History:
     return History.of(disturbed(events, rng))
 
 
+def all_different(history: History) -> bool:
+    """Whether no value is put in twice."""
+    puts = [o.value for o in history.operations if o.f in {"enqueue", "push", "add"}]
+    return len(set(puts)) == len(puts)
+
+
 def told(history: History) -> list[Any]:
     """The history as a failing test should print it."""
     return [
@@ -207,13 +213,15 @@ def test_rules_are_never_wrong_and_rarely_silent(name: str) -> None:
         expected = has_order(history, initial, behaves)
         for operations in split_by_object(data_type, history).values():
             problem = problem_of(data_type, operations)
-            says = None if parts_of(problem) else rules_say(problem, {})
+            says = rules_say(problem, {})
             assert says in {None, expected}, (number, told(history))
-            decided[says] += 1
+            if all_different(history):
+                decided[says] += 1
         report = check_history(history, data_type, LIMITS)
         assert report.valid is expected, (number, told(history))
-    assert decided[True] > decided[None] or name == "elements"
+    assert decided[True]
     assert decided[False]
+    assert decided[None] * 100 <= decided[True] or name == "elements"
 
 
 @pytest.mark.slow

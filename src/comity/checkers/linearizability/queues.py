@@ -23,8 +23,8 @@ from comity.checkers.datatypes import Queue
 from comity.checkers.linearizability.passages import Passage, Span, each_has_room, in_time, passages_of
 from comity.checkers.linearizability.problem import NEVER, Problem
 
-LATE_TAKES = 2000
-"""More takes of unknown outcome than that are left to the search."""
+LATE_TAKES = 1000
+"""Where some were told that the queue is empty, more takes of unknown outcome are left to the search."""
 
 
 def has_queue_order(problem: Problem) -> bool | None:
@@ -33,8 +33,6 @@ def has_queue_order(problem: Problem) -> bool | None:
     if passages is None or passages is False:
         return passages
     late = passages.late
-    if len(late) > LATE_TAKES:
-        return None
     everything = sorted([*passages.taken, *passages.untaken], key=lambda passage: passage.put_returned)
     deadlines = _deadlines(everything)
     waiting: list[tuple[int, int]] = []
@@ -47,6 +45,8 @@ def has_queue_order(problem: Problem) -> bool | None:
         return False
     occupied = [passage.inside() for passage in passages.taken]
     if passages.empty and waiting:
+        if len(late) > LATE_TAKES:
+            return None
         occupied += _never_empty(waiting, late)
     return each_has_room(passages.empty, occupied)
 
@@ -71,6 +71,7 @@ def _never_empty(waiting: list[tuple[int, int]], late: list[int]) -> list[Span]:
     moment, all that were put before it must have been taken before it, and the others in time.
     """
     spans: list[Span] = []
+    low = 0
     ends = [*(returned for returned, _ in waiting[1:]), NEVER]
     for count, ((returned, _), end) in enumerate(zip(waiting, ends, strict=True), start=1):
         if count > len(late):
@@ -81,13 +82,9 @@ def _never_empty(waiting: list[tuple[int, int]], late: list[int]) -> list[Span]:
         def possible(moment: int, first: list[tuple[int, int]] = first, others: list[int] = others) -> bool:
             return in_time(late, sorted([*(min(d, moment + 1) for _, d in first), *others]))
 
-        # The earliest moment that will do is that of an invocation of a take.
-        low, high = 0, len(late)
-        while low < high:
-            middle = (low + high) // 2
-            if possible(late[middle]):
-                high = middle
-            else:
-                low = middle + 1
+        # The earliest moment that will do is that of an invocation of a take; the more values have to be
+        # gone, the later it is.
+        while low < len(late) and not possible(late[low]):
+            low += 1
         spans.append((returned, min(end, late[low] if low < len(late) else NEVER)))
     return spans
