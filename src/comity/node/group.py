@@ -200,6 +200,8 @@ class Group:
             own.append(pending)
             batches.append(pending.payload)
             room -= len(pending.payload)
+            if pending.refused:
+                break  # What follows may only be in the log behind it: first see whether it is taken now.
         tick = False
         if not batches:
             tick = self.expiry_due() and not self.committed and self.tick_index <= self.machine.applied
@@ -272,8 +274,8 @@ class Group:
     def _proposed(self, proposal: tuple[list[Pending], list[int]], outcome: Outcome) -> None:
         own, origins = proposal
         if isinstance(outcome, Refused):
-            for pending in own:
-                pending.sent = False
+            if own:
+                self._refused(own)
             if outcome.reason == REASON_NOT_LEADER:
                 decline = messages.encode(messages.Decline(outcome.leader))
                 for peer in dict.fromkeys(origins):
@@ -282,8 +284,18 @@ class Group:
             return
         for pending in own:
             pending.exposed = True
+            if pending.refused:
+                pending.refused = False
+                self.host.dirty(self)  # what follows it may go now
         if isinstance(outcome, Accepted):
             self.tick_index = max(self.tick_index, outcome.index)
+
+    def _refused(self, own: list[Pending]) -> None:
+        for pending in own:
+            pending.refused = True
+        for pending in self.pending.values():
+            if pending.sequence >= own[0].sequence:
+                pending.sent = False  # Of those behind it some may be in the log: there they are passed over.
 
     # -- apply
 

@@ -38,10 +38,11 @@ class Builder:
 class Pending:
     """A batch that has a sequence and no answer yet.
 
-    exposed: it may be in a log somewhere. sent: it is on its way to the leader of now.
+    exposed: it may be in a log somewhere. sent: it is on its way to the leader of now. refused: this node's
+    core did not take it when it was last proposed.
     """
 
-    __slots__ = ("builder", "exposed", "payload", "sent", "sequence")
+    __slots__ = ("builder", "exposed", "payload", "refused", "sent", "sequence")
 
     def __init__(self, sequence: int, builder: Builder, payload: bytes) -> None:
         self.sequence = sequence
@@ -49,3 +50,4 @@ class Pending:
         self.payload = payload
         self.sent = False
         self.exposed = False
+        self.refused = False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from tests.unit.node.small_cluster import Cluster
+from typing import cast
+
+import msgspec
+from tests.unit.node.small_cluster import Cluster, encode
 
 from comity.node import Bounds
 from comity.node.group import PUT_OFF_TURNS
 from comity.node.turn import Turn
+from comity.protocols.raft.core import RaftCore
 
 
 def watched(cluster: Cluster, node: int, seen: list[tuple[bool, bool, bool]]) -> None:
@@ -83,3 +87,25 @@ def test_a_command_that_waited_for_the_batch_in_flight_leaves_as_soon_as_that_is
         assert cluster.received(node, first) == b"+OK\r\n"
         cluster.run(2)
         assert cluster.received(node, second) == b"+OK\r\n"
+
+
+def test_a_batch_that_went_ahead_of_a_refused_one_is_sent_again_behind_it() -> None:
+    bounds = Bounds(batches_in_flight=3, batch_commands=1, frame_bytes=1000)
+    cluster = Cluster(3, bounds=bounds)
+    leader = cluster.elect()
+    host = cluster.hosts[leader]
+    core = cast("RaftCore", host.default.core)
+    core.options = msgspec.structs.replace(core.options, max_uncommitted_bytes=3000)
+    cluster.cut |= {(leader, node) for node in (1, 2, 3)}
+    first, large, small = (cluster.connect(leader) for _ in range(3))
+    cluster.send(leader, first, ("SET", "key", "x" * 1500))
+    host.data(large, encode(("SET", "key", "x" * 2000)))
+    cluster.send(leader, small, ("SET", "key", "x" * 100))
+    assert [pending.exposed for pending in host.default.pending.values()] == [True, False, True]
+    last = core.log.last
+    cluster.run(100)
+    assert core.log.last == last, "it is not put in the log again and again in front of the refused one"
+    cluster.cut.clear()
+    cluster.run(300)
+    assert [cluster.received(leader, each) for each in (first, large, small)] == [b"+OK\r\n"] * 3
+    assert cluster.call(leader, ("STRLEN", "key")) == b":100\r\n"
