@@ -224,15 +224,18 @@ class Group:
             self.resend_wait_ns = min(self.resend_wait_ns * 2, self.bounds.request_deadline_ns)
             for pending in self.pending.values():
                 pending.sent = False
-        if all(pending.sent for pending in self.pending.values()):
+        # In order, and nothing sent before: where one is lost those behind it are passed over, and time
+        # has all of them sent again.
+        unsent = [pending for pending in self.pending.values() if not pending.sent]
+        if not unsent:
             return
-        # All of them, in order: one lost before another would leave a gap.
-        for pending in self.pending.values():
+        for pending in unsent:
             pending.sent = pending.exposed = True
             forward = messages.encode(messages.Forward([pending.payload]))
             self.host.send(leader, self.number, messages.KIND_FORWARD, forward)
-        self.host.metrics.forwarded_batches += len(self.pending)
-        self.resend_ns = now_ns + self.resend_wait_ns
+        self.host.metrics.forwarded_batches += len(unsent)
+        if len(unsent) == len(self.pending):
+            self.resend_ns = now_ns + self.resend_wait_ns
 
     # -- what other hosts send
 

@@ -109,3 +109,28 @@ def test_a_batch_that_went_ahead_of_a_refused_one_is_sent_again_behind_it() -> N
     cluster.run(300)
     assert [cluster.received(leader, each) for each in (first, large, small)] == [b"+OK\r\n"] * 3
     assert cluster.call(leader, ("STRLEN", "key")) == b":100\r\n"
+
+
+def test_a_second_batch_is_forwarded_without_the_first_and_both_again_where_one_was_lost() -> None:
+    cluster = Cluster(3, bounds=Bounds(batch_ahead_commands=1))
+    leader = cluster.elect()
+    node = 1 + leader % 3
+    host = cluster.hosts[node]
+    metrics = host.metrics
+    for lost in (False, True):
+        before = metrics.forwarded_batches
+        first, second = cluster.connect(node), cluster.connect(node)
+        cluster.cut |= {(node, leader)} if lost else {(leader, node)}
+        cluster.send(node, first, ("APPEND", f"key{lost}", "a"))
+        if lost:
+            cluster.cut.clear()
+            cluster.cut |= {(leader, node)}
+        cluster.send(node, second, ("APPEND", f"key{lost}", "b"))
+        assert len(host.default.pending) == 2
+        assert metrics.forwarded_batches - before == 2
+        assert metrics.resent_batches == 0
+        cluster.cut.clear()
+        cluster.run(450)
+        assert [cluster.received(node, each) for each in (first, second)] == [b":1\r\n", b":2\r\n"]
+        assert metrics.resent_batches == (2 if lost else 0)
+        assert cluster.call(leader, ("GET", f"key{lost}")) == b"$2\r\nab\r\n"
