@@ -54,6 +54,7 @@ class Shell:
         self._flushing = False
         self._due: asyncio.Handle | None = None
         self._making_room = False
+        self._closed = False
         self._began_ns = time.monotonic_ns()
 
     # -- time
@@ -90,9 +91,13 @@ class Shell:
         if self.fatal is not None:
             return
         self.now()
+        host = self.host
         try:
+            if host.deadline_ns <= host.now_ns:
+                # While the disk always has another write, each ends in a turn that puts `_due` off again.
+                host.wake()
             # A turn carried out by half would leave a write that never happens, and a node that waits for it.
-            self._carry_out(self.host.turn())
+            self._carry_out(host.turn())
         except Exception as error:  # noqa: BLE001 - a broken invariant stops the node, whatever it is
             self.fail(f"{type(error).__name__}: {error}", error)
 
@@ -170,7 +175,7 @@ class Shell:
 
     def _append(self, order: JournalWrite) -> None:
         """Make a write durable: here while the disk is quick and no segment is made, else off the loop."""
-        if self.fatal is not None:
+        if self.fatal is not None or self._closed:
             return
         if self._sync_ns < INLINE_SYNC_NS and not order.creates and not self._journal.waiting:
             try:
@@ -259,6 +264,7 @@ class Shell:
         self.peers.shut()
         if self._timer is not None:
             self._timer.cancel()
+        self._closed = True  # A write that waits, for room or for its turn, must not open the files again.
         ended = [worker.stop(WORKER_STOP_S) for worker in (self._journal, self._engine)]
         self.settled = all(ended)
         if self.settled:

@@ -27,6 +27,7 @@ class StandIn:
         self.incarnation = 1
         self.metrics = Metrics()
         self.deadline_ns = FAR_NS
+        self.now_ns = 0
         self.fatal: str | None = None
         self.stopped = False
         self.restless = True
@@ -34,7 +35,7 @@ class StandIn:
         self.told: list[tuple[Any, ...]] = []
 
     def at(self, now_ns: int, wall_ms: int) -> None:
-        """Time passes."""
+        self.now_ns = now_ns
 
     def start(self) -> None:
         self.told.append(("start",))
@@ -270,3 +271,37 @@ def test_a_broken_invariant_stops_the_node_in_the_middle_of_whatever_it_did() ->
         return shell.fatal
 
     assert asyncio.run(main()) == "AssertionError: two leaders of one term"
+
+
+def test_what_is_due_does_not_wait_until_the_disk_is_idle() -> None:
+    writes = 200
+
+    async def body(shell: Shell, host: StandIn, disk: Disk) -> None:
+        # Each write is followed at once by a turn with another, and something for a client.
+        host.turns = [Turn(replies=[(9, b"+OK\r\n")], journal=write(each).journal) for each in range(writes)]
+        host.deadline_ns = 0
+        shell.flush()
+        await until(lambda: ("wake",) in host.told)
+        assert len(disk.did) < 3
+
+    run(body)
+
+
+def test_a_write_still_to_be_made_is_not_made_once_the_node_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shells, "RETRY_FULL_DISK_S", 0.001)
+
+    async def main() -> None:
+        disk = Disk(DiskFullError("no room"))
+        host = StandIn()
+        shell = Shell(cast("Host", host), cast("SegmentFiles", disk), lambda *given, **fields: None)
+        host.turns = [write(1), Turn(replies=[(9, b"+OK\r\n")], journal=write(2).journal)]
+        shell.flush()
+        shell.flush()
+        await shell.close()
+        await asyncio.sleep(0.01)
+        # Somebody else may have opened the directory by now.
+        assert disk.did[-1] == ("close", None)
+
+    asyncio.run(main())
