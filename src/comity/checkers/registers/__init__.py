@@ -16,7 +16,15 @@ from comity.checkers.history import History, Operation
 from comity.checkers.models import ON_REQUEST
 from comity.checkers.registers.problem import INITIAL, Registers, applies, in_order
 from comity.checkers.registers.regular import wrong_read
-from comity.checkers.registers.saturation import Budget, Closure, Limited, Step, causality, pram_order
+from comity.checkers.registers.saturation import (
+    Budget,
+    Closure,
+    Limited,
+    Step,
+    causality,
+    is_circular,
+    pram_order,
+)
 from comity.checkers.registers.sequential import saturated, search
 from comity.checkers.registers.sessions import (
     Conflict,
@@ -103,12 +111,9 @@ class _Check:
                 verdicts[model] = _as_model(broken, model)
                 continue
             try:
-                if unknown and model not in {"read-your-writes", "monotonic-reads", "monotonic-writes"}:
+                if unknown:
                     raise Limited(unknown)
-                verdict = self.model(model)
-                if unknown and verdict.status is Status.VALID:
-                    raise Limited(unknown)
-                verdicts[model] = verdict
+                verdicts[model] = self.model(model)
             except Limited as error:
                 verdicts[model] = self.verdict(
                     model, Status.UNKNOWN, f"the {error} was reached before {model} was decided."
@@ -124,10 +129,12 @@ class _Check:
             return self.from_conflict(model, monotonic_reads(problem, budget))
         if model == "monotonic-writes":
             return self.from_conflict(model, monotonic_writes(problem, budget))
-        if model == "writes-follow-reads":
-            return self.from_conflict(model, writes_follow_reads(problem, self.causal(), budget))
         if model == "eventual":
             return self.eventual()
+        # The others keep sets of writes; whether there is room for them is known before any is made.
+        budget.room_for_sets(len(problem.writes) if model == "pram" else len(problem), len(problem.writes))
+        if model == "writes-follow-reads":
+            return self.from_conflict(model, writes_follow_reads(problem, self.causal(), budget))
         if model == "causal-convergence":
             return self.convergence()
         if model in {"pram", "causal"}:
@@ -158,8 +165,10 @@ class _Check:
                 operations,
                 anomaly="thin-air read",
             )
-        closure = self.causal()
-        if closure.cycle:
+        self.budget.spend()
+        if is_circular(self.problem):
+            closure = causality(self.problem, self.budget)
+            closure.close()
             return self.from_cycle("", closure.cycle, "causality cycle")
         return None
 

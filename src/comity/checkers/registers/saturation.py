@@ -64,7 +64,6 @@ class Closure:
         self.before: dict[int, list[tuple[int, str, int]]] = {node: [] for node in nodes}
         self.past: dict[int, int] = {}
         self.cycle: list[Step] = []
-        budget.room_for_sets(len(nodes), len(problem.writes))
 
     def add(self, before: int, after: int, kind: str, via: int = -1) -> None:
         """`before` comes before `after`."""
@@ -80,22 +79,24 @@ class Closure:
             for earlier, _, _ in steps:
                 following[earlier].append(node)
         ready = [node for node in self.nodes if not waiting[node]]
-        bits = self.problem.bits
-        past: dict[int, int] = {}
         for node in ready:  # grows as it goes
-            mask = 0
-            for earlier, _, _ in before[node]:
-                mask |= past[earlier] | bits[earlier]
-            past[node] = mask
             for later in following[node]:
                 waiting[later] -= 1
                 if not waiting[later]:
                     ready.append(later)
+        if len(ready) < len(self.nodes):
+            self.cycle = self._find_cycle({node for node in self.nodes if waiting[node]})
+            return False
+        self.budget.room_for_sets(len(ready), len(self.problem.writes))
+        bits = self.problem.bits
+        past: dict[int, int] = {}
+        for node in ready:
+            mask = 0
+            for earlier, _, _ in before[node]:
+                mask |= past[earlier] | bits[earlier]
+            past[node] = mask
         self.past = past
-        if len(ready) == len(self.nodes):
-            return True
-        self.cycle = self._find_cycle({node for node in self.nodes if waiting[node]})
-        return False
+        return True
 
     def _find_cycle(self, left: set[int]) -> list[Step]:
         """A shortest cycle through one of the operations that could not be ordered."""
@@ -168,6 +169,37 @@ class Closure:
                     return steps
                 queue.append(earlier)
         return []
+
+
+def is_circular(problem: Registers) -> bool:
+    """Whether causality has a cycle: told without any sets."""
+    after = [-1] * len(problem)
+    waiting = [0] * len(problem)
+    for place, before in enumerate(problem.session):
+        if before >= 0:
+            waiting[place] += 1
+        if not problem.is_write[place] and problem.writer[place] != INITIAL:
+            waiting[place] += 1
+    done = 0
+    ready = [place for place, count in enumerate(waiting) if not count]
+    followers: dict[int, list[int]] = {}
+    for place, before in enumerate(problem.session):
+        if before >= 0:
+            if after[before] < 0:
+                after[before] = place
+            else:
+                followers.setdefault(before, []).append(place)
+    while ready:
+        place = ready.pop()
+        done += 1
+        later = [*problem.readers.get(place, ()), *followers.get(place, ())]
+        if after[place] >= 0:
+            later.append(after[place])
+        for other in later:
+            waiting[other] -= 1
+            if not waiting[other]:
+                ready.append(other)
+    return done < len(problem)
 
 
 def causality(problem: Registers, budget: Budget, nodes: Sequence[int] | None = None) -> Closure:
