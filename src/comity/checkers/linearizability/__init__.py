@@ -18,7 +18,7 @@ from comity.checkers.linearizability.explain import Reason, explanation
 from comity.checkers.linearizability.problem import NEVER, Problem, prefix_of, problem_of
 from comity.checkers.linearizability.rules import parts_of, rules_say
 from comity.checkers.linearizability.search import Ending, Found, search
-from comity.checkers.linearizability.zones import has_order
+from comity.checkers.linearizability.zones import has_order, order_of
 from comity.checkers.verdict import Limits, Report, Status, Verdict
 
 MODEL = "linearizable"
@@ -26,6 +26,8 @@ DETAILED_VIOLATIONS = 3
 """How many violating keys get a smallest prefix and an explanation; the others are named."""
 EXPLANATION_STATES = 100_000
 """How many states the words of a violation are worth."""
+LARGE_WITNESS = 2_000
+"""From so many operations on, plain registers are explained with the order of their zones."""
 PROBE_STATES = 10_000
 """How many states it is worth to know whether a prefix fails already, or a few operations out of many,
 where the whole was decided by rules."""
@@ -204,8 +206,13 @@ def _violation(
     probes = 0
     smallest = True
 
+    whole_problem = problem_of(data_type, operations) if answer.method == "zones" else None
+
     def fails(place: int) -> bool:
         nonlocal probes, smallest
+        if whole_problem is not None:
+            probes += 1
+            return has_order(whole_problem, ends[place]) is False
         if deadline_ns is not None and limits.clock_ns() >= deadline_ns:
             smallest = False
             return False
@@ -239,7 +246,10 @@ def _violation(
 
         few = core_of(data_type, operations if by_rules else witness, witness, fails_alone)
         core = few if len(few) < len(witness) else witness
-    found, reason = _furthest(problem_of(data_type, core), limits, deadline_ns)
+    if whole_problem is not None and len(witness) > LARGE_WITNESS:
+        found, reason = _all_but_the_last(whole_problem, ends[high] - 1)
+    else:
+        found, reason = _furthest(problem_of(data_type, core), limits, deadline_ns)
     stuck = _stuck(core, found.order)
     if reason is Reason.UNHEARD_OF and found.unheard_of is not None:
         stuck = [found.unheard_of]
@@ -260,6 +270,22 @@ def _violation(
         stuck=tuple(whole[operation.index] for operation in stuck),
         statistics={**_statistics(found, answer.method), "probes": probes},
     )
+
+
+def _all_but_the_last(problem: Problem, event: int) -> tuple[Found, Reason]:
+    """Of plain registers: an order of everything known before the event at which there is none any more."""
+    last = next(o for o in problem.required if o.completed == event)
+    written = {
+        action.view.value
+        for operation, action in zip(
+            (*problem.required, *problem.optional), (*problem.actions, *problem.optional_actions), strict=True
+        )
+        if action.view is not None and action.view.writes and operation.invoked < event
+    }
+    view = problem.data_type.action(last).view
+    if view is not None and not view.writes and view.value not in written and view.value != problem.initial:
+        return Found(Ending.NONE, event, 0, 0, (), last), Reason.UNHEARD_OF
+    return Found(Ending.NONE, event, 0, 0, tuple(order_of(problem, event))), Reason.STUCK
 
 
 def _furthest(problem: Problem, limits: Limits, deadline_ns: int | None) -> tuple[Found, Reason]:

@@ -15,10 +15,12 @@ value from f to s; backward otherwise. An order exists exactly where
 from __future__ import annotations
 
 from bisect import bisect_right
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
+from comity.checkers.history import Operation
 from comity.checkers.linearizability.problem import NEVER, Problem
 
 
@@ -28,15 +30,23 @@ class _Cluster(msgspec.Struct, gc=False):
     last_invocation: int
 
 
-def has_order(problem: Problem) -> bool | None:
-    """Whether there is an order; None where this is not a plain register with different values."""
+def has_order(problem: Problem, events: int = NEVER) -> bool | None:
+    """Whether there is an order; None where this is not a plain register with different values.
+
+    events: only of what was known after so many events of the history, as `prefix_of` has it.
+    """
     clusters: dict[Any, _Cluster] = {problem.initial: _Cluster(-1, -1, -1)}
     reads: list[tuple[Any, int, int]] = []
     for action, invoked, returned in zip(problem.actions, problem.invoked, problem.returned, strict=True):
         if action.view is None:
             return None
+        if invoked >= events:
+            break
+        if returned >= events:
+            returned = NEVER
         if not action.view.writes:
-            reads.append((action.view.value, invoked, returned))
+            if returned != NEVER:
+                reads.append((action.view.value, invoked, returned))
         elif action.view.value in clusters:
             return None
         else:
@@ -45,6 +55,8 @@ def has_order(problem: Problem) -> bool | None:
         # What is optional here and still in the problem has a reader, or may have one.
         if action.view is None or not action.view.writes or action.view.value in clusters:
             return None
+        if operation.invoked >= events:
+            break
         clusters[action.view.value] = _Cluster(operation.invoked, NEVER, operation.invoked)
     for value, invoked, returned in reads:
         cluster = clusters.get(value)
@@ -72,3 +84,35 @@ def _zones_fit(clusters: list[_Cluster]) -> bool:
             if place >= 0 and forward[place][1] > cluster.first_return:
                 return False
     return True
+
+
+def order_of(problem: Problem, events: int) -> list[Operation]:
+    """An order of what was known after so many events, where `has_order` says that there is one.
+
+    Clusters by the lower end of their zones, in each the write first and then its reads: a backward zone
+    that begins within a forward one ends behind it, so it may come after it.
+    """
+    clusters: dict[Any, list[Operation]] = {problem.initial: []}
+    ends: dict[Any, tuple[int, int]] = {problem.initial: (-1, -1)}
+    reads: list[tuple[Any, Operation, int]] = []
+    for action, operation, returned in zip(problem.actions, problem.required, problem.returned, strict=True):
+        assert action.view is not None
+        if operation.invoked >= events:
+            break
+        if action.view.writes:
+            clusters[action.view.value] = [operation]
+            ends[action.view.value] = (returned if returned < events else NEVER, operation.invoked)
+        elif returned < events:
+            reads.append((action.view.value, operation, returned))
+    for operation, action in zip(problem.optional, problem.optional_actions, strict=True):
+        assert action.view is not None
+        if operation.invoked < events:
+            clusters[action.view.value] = [operation]
+            ends[action.view.value] = (NEVER, operation.invoked)
+    for value, operation, returned in reads:
+        clusters[value].append(operation)
+        first_return, last_invocation = ends[value]
+        ends[value] = min(first_return, returned), max(last_invocation, operation.invoked)
+    bound = [(min(ends[value]), value) for value in clusters if ends[value][0] != NEVER]
+    bound.sort(key=itemgetter(0))
+    return [operation for _, value in bound for operation in clusters[value]]
