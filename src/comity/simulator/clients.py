@@ -189,7 +189,7 @@ class SimulatedClient:
         if not any(other.session >= 0 for other in self.sent):
             request.session = self.acting
             f, argument = ("write", value) if writes else ("read", None)
-            recorder = self.cluster.levels[self.plan.level]
+            recorder = self.cluster.level(self.plan.level, key)
             recorder.invoke(self.acting, f, key, argument, time_ns=self.world.now_ns)
         elif writes:
             # A write that no history has would be a value out of thin air.
@@ -197,7 +197,7 @@ class SimulatedClient:
         return request
 
     def _end_of_level(self, request: Request, outcome: str) -> None:
-        recorder = self.cluster.levels[self.plan.level]
+        recorder = self.cluster.level(self.plan.level, request.operation.key)
         now = self.world.now_ns
         if outcome == "ok":
             writes = request.operation.kind == "put"

@@ -72,7 +72,8 @@ class Cluster:
         self.members = members_of(case.nodes)
         self.oracle = Oracle()
         self.recorder = Recorder()
-        self.levels = {level: Recorder() for level in LEVELS}
+        self.levels = {(level, ""): Recorder() for level in LEVELS}
+        """By level and keyspace ("" for the default): their logs are independent, so no order spans two."""
         self.network = Network(self.world, case.settings, case.seed)
         self.network.sample = self._sample
         self.processes: dict[int, Process] = {}
@@ -310,12 +311,17 @@ class Cluster:
         report = check_history(self.history(), KeyValue(), limits)
         if report.status is Status.VIOLATION:
             raise ViolationFound("linearizability", report.explanation)
-        for level, recorder in self.levels.items():
+        for (level, _), recorder in self.levels.items():
             analysis = analyse(recorder.history(), "register", models=LEVELS[level], limits=limits)
             if analysis.status is Status.VIOLATION:
                 broken = [model for model, told in analysis.models.items() if told is Status.VIOLATION]
                 raise ViolationFound("level", f"{level} is not {', '.join(broken)}: {analysis.explanation}")
         return sum(1 for verdict in report.verdicts if verdict.status is Status.UNKNOWN)
+
+    def level(self, level: str, key: str) -> Recorder:
+        """Where what a client of a weaker level does with a key is recorded."""
+        name, colon, _ = key.partition(":")
+        return self.levels.setdefault((level, name if colon else ""), Recorder())
 
     def history(self) -> History:
         """What the clients saw."""

@@ -74,7 +74,8 @@ class Asked(msgspec.Struct):
 class Recording(msgspec.Struct, kw_only=True):
     """One simulation. events: (time_ns, node, what), as `Cluster.events`.
 
-    history: of the linearizable clients. levels: of the others, by their level, those that asked anything.
+    history: of the linearizable clients. levels: of the others, by their level (and keyspace, where it is not
+    the default), those that asked anything.
     """
 
     case: Case
@@ -104,8 +105,8 @@ def record(case: Case) -> Recording:
         end_ns=watch.cluster.world.now_ns,
         history=watch.cluster.history(),
         levels={
-            level: history
-            for level, recorder in watch.cluster.levels.items()
+            f"{level}-{keyspace}" if keyspace else level: history
+            for (level, keyspace), recorder in watch.cluster.levels.items()
             if (history := recorder.history()).operations
         },
     )
