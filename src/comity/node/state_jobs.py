@@ -18,8 +18,6 @@ from comity.replica import NEVER, SnapshotChunk, SnapshotRead, SnapshotWrite
 if TYPE_CHECKING:
     from comity.node.host import Host
 
-STAGED_CHUNKS_WAITING = 64
-
 
 class StateJobs:
     """The queue of jobs of one host, and when a flush or a sync is due."""
@@ -195,6 +193,8 @@ class StateJobs:
             if last:
                 group.installed(chunk.index, self.host.now_ns)
                 self.host.members_changed()
+            else:
+                group.core.snapshot_staged(self.host.now_ns)
             self.host.dirty(group)
 
         self.add("snapshot-install" if last else "snapshot-stage", run, then)

@@ -159,6 +159,9 @@ class Core(abc.ABC):
     def snapshot_chunk(self, now_ns: int, request: SnapshotRead, chunk: SnapshotChunk | None) -> None:
         """The answer to a `SnapshotRead`; None where that snapshot is gone (start again)."""
 
+    def snapshot_staged(self, now_ns: int) -> None:
+        """One more `SnapshotWrite`, not the last of its snapshot, was carried out."""
+
     def snapshot_installed(self, now_ns: int, index: int) -> None:
         """The snapshot received from a peer is now the durable state machine."""
 

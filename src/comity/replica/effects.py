@@ -166,7 +166,8 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True):
 
 class SnapshotWrite(msgspec.Struct, frozen=True):
     """The host is to stage a received chunk; after the last one it swaps the state machine over,
-    durably, and calls `Core.snapshot_installed`. A chunk with an empty cursor discards what was
+    durably, and calls `Core.snapshot_installed`; after any other it calls `Core.snapshot_staged`, for a
+    disk may be slower than what a core asks for. A chunk with an empty cursor discards what was
     staged before. Chunks of one snapshot come in order."""
 
     chunk: SnapshotChunk

@@ -237,6 +237,8 @@ class Cluster:
         node.staged.append(request.chunk)
         if not request.chunk.next_cursor:
             node.installs.append(request.chunk.index)
+        else:
+            node.core.snapshot_staged(self.now_ns)
 
     def sync(self, number: int, records: int | None = None) -> None:
         """The first `records` records on their way to disk (all) are durable now."""

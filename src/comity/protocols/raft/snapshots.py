@@ -28,6 +28,8 @@ from comity.replica import (
 )
 
 BACK_OFF = 8
+STAGING_CHUNKS = 64
+"""So many chunks may wait for this replica's disk; while they do, its leader is asked for no more."""
 
 
 class Incoming(msgspec.Struct):
@@ -49,6 +51,8 @@ class Snapshots(Following):
     def __init__(self, context: CoreContext, options: RaftOptions, recovered: Recovered) -> None:
         super().__init__(context, options, recovered)
         self.incoming: Incoming | None = None
+        self.staging = 0
+        """Chunks handed to the host that it has not staged yet."""
 
     # -- receiving
 
@@ -75,7 +79,7 @@ class Snapshots(Following):
         if message.index <= self.commit:
             self.acknowledgement_due = True
             return
-        if self.installing:
+        if self.installing or self.staging >= STAGING_CHUNKS:
             return
         incoming = self.incoming
         if incoming is None or (incoming.term, incoming.index) != (message.term, message.index):
@@ -91,7 +95,18 @@ class Snapshots(Following):
                 self.installing = message.index
                 return
             incoming.cursor = message.next_cursor
+            self.staging += 1
+            if self.staging == STAGING_CHUNKS:
+                return
         self.answer(sender, SnapshotReply(self.term, message.index, incoming.cursor))
+
+    def snapshot_staged(self, now_ns: int) -> None:
+        """The disk keeps up again: go on."""
+        full = self.staging == STAGING_CHUNKS
+        self.staging -= 1
+        incoming = self.incoming
+        if full and incoming is not None and incoming.term == self.term and self.leader_id:
+            self.answer(self.leader_id, SnapshotReply(self.term, incoming.index, incoming.cursor))
 
     def snapshot_installed(self, now_ns: int, index: int) -> None:
         """The state machine now stands at the snapshot: so does the log, which keeps what follows
