@@ -368,7 +368,8 @@ class Dispatcher:
             return LOADING
         if host.stopping and (group.leader != host.config.node or len(group.core.members.voters) == 1):
             return STOPPING
-        if host.config.node not in group.core.members.everyone():
+        node, members = host.config.node, group.core.members
+        if not members.votes(node) and node not in members.learners:
             # Also where a leader is known: it would do the command, and this node never hear of it.
             return NO_MEMBER
         if write and self.disk_error:
