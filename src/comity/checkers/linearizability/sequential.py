@@ -8,7 +8,7 @@ limits, which remembers what led nowhere: how far each process is, and what the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import msgspec
@@ -30,6 +30,10 @@ def check(history: History, data_type: DataType, limits: Limits, deadline_ns: in
     return _Search(history, data_type, limits, deadline_ns).run()
 
 
+class _TimeUp(Exception):
+    """The deadline has passed."""
+
+
 class _Search:
     def __init__(
         self, history: History, data_type: DataType, limits: Limits, deadline_ns: int | None
@@ -47,6 +51,9 @@ class _Search:
         self.failed: set[Any] = set()
         """Configurations that lead nowhere, whatever is tried first."""
         self.bytes = 0
+        self.steps = 0
+        self.best = 0
+        """How many operations of those that are known to have happened an order was found of."""
         self._survey(history, data_type)
 
     def _survey(self, history: History, data_type: DataType) -> None:
@@ -91,15 +98,24 @@ class _Search:
     def run(self) -> Verdict:
         """Orders close to the one seen first, then ones in which one process is as early as it can be, each
         with a small effort; then whatever is left of the limits."""
-        attempts = 1 + len(self.chains)
-        small = max(LEAST_EFFORT, min(SMALL_EFFORT, self.limits.states // attempts))
-        for first in (-1, *range(len(self.chains))):
-            verdict = self._attempt(first, small)
-            if verdict is not None:
-                return verdict
-        verdict = self._attempt(-1, sys.maxsize)
+        processes = [number for number, chain in enumerate(self.chains) if chain]
+        small = max(LEAST_EFFORT, min(SMALL_EFFORT, self.limits.states // (1 + len(processes))))
+        try:
+            for first in (-1, *processes):
+                verdict = self._attempt(first, small)
+                if verdict is not None:
+                    return verdict
+            verdict = self._attempt(-1, sys.maxsize)
+        except _TimeUp:
+            return self._unknown("time limit", self.best, sum(map(len, self.chains)))
         assert verdict is not None
         return verdict
+
+    def _spend(self) -> None:
+        """Raises `_TimeUp` once the time is up; asked once for every step of an operation."""
+        self.steps += 1
+        if self.steps % CLOCK_EVERY == 0 and self._late():
+            raise _TimeUp
 
     def _attempt(self, first: int, effort: int) -> Verdict | None:
         """Look for an order, operations of process `first` before others; None once the effort is spent."""
@@ -107,15 +123,16 @@ class _Search:
         initial = self.data_type.initial()
         chains, actions, objects = self.chains, self.actions, self.objects
         at = [0] * len(chains)
-        used = [False] * len(self.optional)
+        used = 0
         total = sum(map(len, chains))
         done = 0
         order: list[tuple[int, int, Any]] = []
         failed = self.failed
-        tried = best = 0
+        acting = [number for number, chain in enumerate(chains) if chain]
+        tried = 0
 
         def place(number: int, node: int, after: Any) -> None:
-            nonlocal done
+            nonlocal done, used
             key = objects[node]
             order.append((number, node, states.get(key, initial)))
             states[key] = after
@@ -123,10 +140,10 @@ class _Search:
                 at[number] += 1
                 done += 1
             else:
-                used[-1 - number] = True
+                used |= 1 << (-1 - number)
 
         def take_back(length: int) -> None:
-            nonlocal done
+            nonlocal done, used
             while len(order) > length:
                 number, node, before = order.pop()
                 states[objects[node]] = before
@@ -134,13 +151,14 @@ class _Search:
                     at[number] -= 1
                     done -= 1
                 else:
-                    used[-1 - number] = False
+                    used &= ~(1 << (-1 - number))
 
         def settle() -> None:
             moved = True
             while moved:
                 moved = False
-                for number, chain in enumerate(chains):
+                for number in acting:
+                    chain = chains[number]
                     while at[number] < len(chain):
                         node = chain[at[number]]
                         state = states.get(objects[node], initial)
@@ -149,51 +167,52 @@ class _Search:
                         place(number, node, state)
                         moved = True
 
-        def options() -> list[tuple[int, int, Any]]:
-            found: list[tuple[int, int, Any]] = []
-            for which, (node, number, before) in enumerate(self.optional):
-                if not used[which] and at[number] >= before:
-                    state = states.get(objects[node], initial)
-                    after = actions[node].step(state)
-                    if after is not REFUSED and after != state:
-                        found.append((-1 - which, node, after))
+        def options() -> Iterator[tuple[int, int, Any]]:
+            """Told one by one, each for the state that is there when it is asked for: of thousands of
+            operations of unknown outcome few are ever tried."""
             ready: list[tuple[int, int, Any]] = []
-            for number, chain in enumerate(chains):
-                if at[number] < len(chain):
-                    node = chain[at[number]]
+            for number in acting:
+                if at[number] < len(chains[number]):
+                    node = chains[number][at[number]]
                     after = actions[node].step(states.get(objects[node], initial))
                     if after is not REFUSED:
                         ready.append((number, node, after))
             ready.sort(key=lambda option: -(self.operations[option[1]].completed or 0))
             ready.sort(key=lambda option: option[0] == first)
-            return [*found, *ready]
+            yield from reversed(ready)
+            for which in range(len(self.optional) - 1, -1, -1):
+                node, number, before = self.optional[which]
+                if not used >> which & 1 and at[number] >= before:
+                    self._spend()
+                    state = states.get(objects[node], initial)
+                    after = actions[node].step(state)
+                    if after is not REFUSED and after != state:
+                        yield -1 - which, node, after
 
         def key_of() -> Any:
-            return (tuple(at), tuple(used), frozenset(states.items()))
+            return (tuple([at[number] for number in acting]), used, frozenset(states.items()))
 
-        stack: list[tuple[int, list[tuple[int, int, Any]]]] = []
+        stack: list[tuple[int, Iterator[tuple[int, int, Any]]]] = []
         settle()
         while done < total:
             tried += 1
-            best = max(best, done)
+            self.best = max(self.best, done)
             if tried > effort:
                 return None
-            if tried % CLOCK_EVERY == 0 and self._late():
-                return self._unknown("time limit", best, total)
-            key = key_of()
-            stack.append((len(order), [] if key in failed else options()))
-            while not stack[-1][1]:
+            self._spend()
+            stack.append((len(order), iter(()) if key_of() in failed else options()))
+            while (chosen := next(stack[-1][1], None)) is None:
                 length, _ = stack.pop()
                 take_back(length)
                 key = key_of()
                 failed.add(key)
-                self.bytes += STATE_BYTES + sys.getsizeof(key[2])
+                self.bytes += STATE_BYTES + sum(map(sys.getsizeof, (*key, *states.values())))
                 if len(failed) >= self.limits.states or self.bytes > self.limits.memory_bytes:
-                    return self._unknown("limit of remembered states", best, total)
+                    return self._unknown("limit of remembered states", self.best, total)
                 if not stack:
-                    return self._violation(best, total)
+                    return self._violation(self.best, total)
                 take_back(stack[-1][0])
-            place(*stack[-1][1].pop())
+            place(*chosen)
             settle()
         return self._verdict(Status.VALID)
 
