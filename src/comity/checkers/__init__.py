@@ -15,6 +15,7 @@ from comity.checkers.analysis import Analysis, analyse, models_for
 from comity.checkers.datatypes import (
     DATA_TYPES,
     REFUSED,
+    TRANSACTION_TYPES,
     CasRegister,
     DataType,
     KeyValue,
@@ -108,5 +109,7 @@ def check_history(
     model_name: a name of `DATA_TYPES` ("commands" is "kv"), or a `DataType` with options. Raises
     `UnsuitableHistory` for a name or a history that cannot be judged.
     """
+    if model_name in TRANSACTION_TYPES:
+        raise UnsuitableHistory(f"{model_name} is about transactions: ask `analyse` for its isolation levels")
     data_type = data_type_named(model_name) if isinstance(model_name, str) else model_name
     return check(history, data_type, limits if limits is not None else Limits())

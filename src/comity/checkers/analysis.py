@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
 from comity.checkers import linearizability, registers, transactions
-from comity.checkers.datatypes import TRANSACTION_TYPES, DataType, data_type_named
+from comity.checkers.datatypes import DATA_TYPES, TRANSACTION_TYPES, DataType, data_type_named
 from comity.checkers.errors import UnsuitableHistory
 from comity.checkers.history import History
 from comity.checkers.linearizability import sequential
@@ -19,6 +20,7 @@ from comity.checkers.verdict import Limits, Report, Status, Verdict
 
 MODEST_STATES = 1_000
 """How many steps back the search for a sequential order takes where no model was asked for by name."""
+KNOWN = (*MODELS, *ON_REQUEST)
 PARALLEL_FROM = 50_000
 """Operations from which on more than one process is worth its start."""
 
@@ -137,8 +139,7 @@ class _Analysis:
         registers_apply = set(registers.MODELS) <= set(applying)
         for model in wanted:
             if model not in MODELS and model not in ON_REQUEST:
-                known = ", ".join((*MODELS, *ON_REQUEST))
-                raise UnsuitableHistory(f"no model is called {model!r}: choose from {known}")
+                raise UnsuitableHistory(f"no model is called {model!r}: {_meant(model)}")
             if model not in applying and not (model in ON_REQUEST and registers_apply):
                 raise UnsuitableHistory(
                     f"{model} cannot be asked of this history: {', '.join(applying)} can (causal and "
@@ -262,3 +263,11 @@ def _is_plain(data_type: str | DataType) -> bool:
 
 def _broken_by(verdict: Verdict) -> Sequence[str]:
     return transactions.breaks(verdict)
+
+
+def _meant(name: str) -> str:
+    """What somebody who asked for a model of that name may have wanted."""
+    if name in DATA_TYPES or name in TRANSACTION_TYPES:
+        return f"it is a data type, --type {name}; the models are {', '.join(KNOWN)}"
+    near = get_close_matches(name, KNOWN, 1)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(KNOWN)}"

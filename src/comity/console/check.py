@@ -106,7 +106,8 @@ def _one(
         chosen = data_type or reading.data_type or ("register" if not reading.history.operations else None)
         if chosen is None:
             raise UnsuitableHistory(
-                "the operations do not tell what they are about: say --type register, kv, set, queue, ..."
+                "the operations do not tell what they are about: say --type register, kv, set, queue, stack, "
+                "counter, mutex, bank, kafka, ..."
             )
         with _checking(progress and not as_json):
             semantics = _semantics(reading, options)

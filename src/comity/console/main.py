@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "comity.console.chaos.command",
         "Run real processes under kill -9, SIGSTOP and cut links; check the history.",
     ),
-    "check": ("comity.console.check", "Check a recorded history against a consistency model."),
+    "check": ("comity.console.check", "Say what a recorded history of any store guarantees."),
     "bench": ("comity.console.bench", "Put load on a Redis port and measure it."),
     "demo": ("comity.console.demo", "Three nodes, a murdered leader, every acknowledged write checked."),
 }

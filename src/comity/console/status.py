@@ -39,7 +39,8 @@ def _show(answers: dict[str, dict[str, Any] | None], keyspace: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"keyspace {keyspace}")
+    # Without borders: it has to fit a terminal of 80 columns.
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for column in (
         "node",
         "admin",
@@ -75,4 +76,6 @@ def _show(answers: dict[str, dict[str, Any] | None], keyspace: str) -> None:
         table.add_row(
             str(answer["node"]), address, role, *map(str, figures), str(answer["connections"]), health
         )
-    Console().print(table)
+    console = Console()
+    console.print(f"keyspace [bold]{keyspace}[/bold]")
+    console.print(table)

@@ -19,9 +19,9 @@ def guess_type(history: History) -> str | None:
         return None
     if names & _TRANSACTIONS:
         return _transaction_type(history)
-    if names <= {"add", "read", "remove"} and "add" in names:
+    if names <= {"add", "read", "remove", "contains"} and "add" in names:
         collections = any(isinstance(o.result, tuple | frozenset) for o in history.operations[:SAMPLE])
-        return "set" if collections or "remove" in names else "counter"
+        return "set" if collections or names & {"remove", "contains"} else "counter"
     for needed, allowed, name in _SHAPES:
         if names & needed and names <= allowed | needed:
             return name
@@ -35,7 +35,8 @@ _SHAPES: tuple[tuple[frozenset[str], frozenset[str], str], ...] = (
     (frozenset({"write"}), frozenset({"read"}), "register"),
     (frozenset({"get", "put", "append", "delete"}), frozenset({"cas"}), "kv"),
     (frozenset({"acquire", "release", "lock", "unlock"}), frozenset(), "mutex"),
-    (frozenset({"enqueue", "dequeue"}), frozenset({"drain"}), "queue"),
+    (frozenset({"enqueue", "dequeue"}), frozenset(), "queue"),
+    (frozenset({"push", "pop"}), frozenset(), "stack"),
     (frozenset({"transfer"}), frozenset({"read"}), "bank"),
     (frozenset({"send", "poll"}), frozenset({"assign", "subscribe", "crash"}), "kafka"),
     (frozenset({"generate"}), frozenset(), "unique-ids"),
