@@ -137,11 +137,21 @@ class Closure:
                     continue
                 others = self.past[read] & problem.key_masks[problem.keys[read]]
                 others &= ~(self.past[source] | problem.bits[source])
-                for other in problem.writes_in(others):
+                for other in self.latest(others):
                     self.add(other, source, "derived", read)
                     added = True
             if not added:
                 return True
+
+    def latest(self, writes: int) -> list[int]:
+        """Of a set of writes those that come before no other of it: what is said of them holds of all."""
+        problem, past = self.problem, self.past
+        left = latest = writes
+        while left:
+            write = problem.writes[left.bit_length() - 1]
+            left &= ~(past[write] | problem.bits[write])
+            latest &= ~past[write]
+        return problem.writes_in(latest)
 
     def initial_contradiction(self, reads: Sequence[int]) -> tuple[int, int] | None:
         """A read of the initial value and a write to its key that comes before it."""

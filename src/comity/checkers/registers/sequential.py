@@ -36,7 +36,8 @@ def saturated(problem: Registers, budget: Budget) -> tuple[Closure, list[Step]]:
             return closure, closure.cycle
         added = False
         for write in problem.writes:
-            for other in _next_before(problem, closure, write):
+            # Of the writes to its key that come before it, those with none of that key in between.
+            for other in closure.latest(closure.past[write] & problem.key_masks[problem.keys[write]]):
                 if (other, write) in told:
                     continue
                 told.add((other, write))
@@ -48,19 +49,6 @@ def saturated(problem: Registers, budget: Budget) -> tuple[Closure, list[Step]]:
                 raise Limited("memory limit")
         if not added:
             return closure, []
-
-
-def _next_before(problem: Registers, closure: Closure, write: int) -> list[int]:
-    """The writes to its key that come before a write with none of that key in between: what holds of them
-    holds of all before it."""
-    bits, past = problem.bits, closure.past
-    left = past[write] & problem.key_masks[problem.keys[write]]
-    nearest = left
-    while left:
-        other = problem.writes[left.bit_length() - 1]
-        left &= ~(past[other] | bits[other])
-        nearest &= ~past[other]
-    return problem.writes_in(nearest)
 
 
 def search(problem: Registers, closure: Closure, budget: Budget, states: int) -> list[int] | None:
