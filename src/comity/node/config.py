@@ -46,7 +46,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     batch_commands: int = 4096
     batches_in_flight: int = 2
     batch_ahead_commands: int = 256
-    apply_later_bytes: int = 16 << 10
+    apply_later_bytes: int = 64 << 10
     commands_waiting: int = 200_000
     waiting_bytes: int = 256 << 20
     connections: int = 10_000

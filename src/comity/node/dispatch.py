@@ -33,6 +33,9 @@ STOPPING = b"-TRYAGAIN this node is stopping: nothing was done; use another one\
 
 NO_MEMBER = b"-CLUSTERDOWN this node is not a member of the cluster: nothing was done; use another one\r\n"
 
+FEW = 4
+"""So few commands are looked at one by one."""
+
 QUEUE_BYTES = 1 << 20
 """So much of a connection may wait behind its unanswered commands before no more is read of it."""
 
@@ -260,7 +263,13 @@ class Dispatcher:
         total = len(queue)
         taken = size = 0
         first = route
-        if only is not None and not large and route.kind == ROUTE_LOG and _alike(queue, route):
+        if (
+            total >= FEW
+            and only is not None
+            and not large
+            and route.kind == ROUTE_LOG
+            and _alike(queue, route)
+        ):
             route.calls += total
             commands.extend(queue)
             queue.clear()

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from comity.node.host import Host
 
 APPLY_BYTES_PER_TURN = 4 << 20
+LINGER_NS = MILLISECOND_NS // 2
+"""How long commands wait for more after the batch before them was answered, at most."""
+
 PUT_OFF_TURNS = 2
 """How often in a row applying is put off, at most."""
 
@@ -68,6 +71,7 @@ class Group:
         self.leader = 0
         self.resend_ns = NEVER
         self.resend_wait_ns = self.bounds.resend_ns
+        self.linger_ns = NEVER
         self.tick_index = 0
         self.stamp_ms = 0
         # what the core has been asked and has not answered
@@ -115,6 +119,7 @@ class Group:
 
     def push(self, now_ns: int) -> None:
         """Hand what has gathered to the core or to the leader; called each turn before `take`."""
+        self.linger_ns = NEVER
         leader = self.core.leader
         if leader != self.leader:
             self._leader_changed(leader, now_ns)
@@ -349,8 +354,9 @@ class Group:
         self.answered = max(self.answered, sequence)
         self.resend_wait_ns = self.bounds.resend_ns
         self.resend_ns = self.host.now_ns + self.resend_wait_ns if self.pending else NEVER
-        if self.waiting:
-            self.host.dirty(self)  # There is room for another batch, and perhaps nothing else will say so.
+        # There is room for another batch. Those who are answered now will mostly ask again at once: with the
+        # first of them what waits leaves, in one batch, and in any case soon.
+        self.linger_ns = self.host.now_ns + LINGER_NS if self.waiting else NEVER
         runs = pending.builder.runs
         if replies is None or len(replies) != len(pending.builder.commands):
             self.host.deliver_error(runs, NOT_KEPT)
@@ -380,6 +386,7 @@ class Group:
             deadline = min(deadline, oldest_ns, self.reads.deadline_ns())
             if self.pending and self.leader:
                 deadline = min(deadline, self._resend_due_ns())
+            deadline = min(deadline, self.linger_ns)
         if self.leader == self.host.config.node:
             due = self.machine.next_expiry_ms()
             if due is not None and self.tick_index <= self.machine.applied:

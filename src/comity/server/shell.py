@@ -19,9 +19,11 @@ from comity.server.threads import Worker
 
 RETRY_FULL_DISK_S = 1.0
 WORKER_STOP_S = 5.0
-INLINE_SYNC_NS = 4_000_000
-"""While the disk is this quick on average, waiting for it costs less than a thread does."""
-
+INLINE_SYNC_NS = 2_000_000
+"""While the disk is this quick, waiting for it costs less than handing the write to a thread and back."""
+LARGE_WRITE_BYTES = 64 << 10
+LARGE_INLINE_SYNC_NS = 4_000_000
+"""A large write keeps the processors busy enough: for it the disk only has to be this quick on average."""
 SYNCS_TO_AVERAGE = 8
 
 
@@ -49,6 +51,7 @@ class Shell:
         self._journal = Worker(self.loop, "comity-journal")
         self._engine = Worker(self.loop, "comity-engine")
         self._sync_ns = 0
+        self._average_ns = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._flushing = False
@@ -177,7 +180,10 @@ class Shell:
         """Make a write durable: here while the disk is quick and no segment is made, else off the loop."""
         if self.fatal is not None or self._closed:
             return
-        if self._sync_ns < INLINE_SYNC_NS and not order.creates and not self._journal.waiting:
+        quick = self._sync_ns < INLINE_SYNC_NS or (
+            len(order.data) >= LARGE_WRITE_BYTES and self._average_ns < LARGE_INLINE_SYNC_NS
+        )
+        if quick and not order.creates and not self._journal.waiting:
             try:
                 self.files.append(order)
             except Exception as error:  # noqa: BLE001 - judged below, as the thread's would be
@@ -195,8 +201,9 @@ class Shell:
             took_ns = self.files.sync_ns
             self.host.metrics.observe_sync(took_ns)
             if not order.creates:
-                # One slow write on a busy machine says little; a disk that stalls for long is left at once.
-                self._sync_ns += (took_ns - self._sync_ns) // SYNCS_TO_AVERAGE
+                # A slow write counts at once, quick ones win slowly: a bad disk must not stall us often.
+                self._sync_ns = max(took_ns, self._sync_ns - (self._sync_ns - took_ns) // 64)
+                self._average_ns += (took_ns - self._average_ns) // SYNCS_TO_AVERAGE
             if order.removes:
                 self._engine.submit(lambda: self.files.remove(order.removes), self._removed)
             if self.files.wants_room and not self._making_room:
