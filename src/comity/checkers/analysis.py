@@ -20,6 +20,8 @@ from comity.checkers.verdict import Limits, Report, Status, Verdict
 
 MODEST_STATES = 1_000
 """How many steps back the search for a sequential order takes where no model was asked for by name."""
+STALENESS_OPERATIONS = 300_000
+"""Up to so many it is told how stale the reads are: it costs as much as the check itself."""
 KNOWN = (*MODELS, *ON_REQUEST)
 PARALLEL_FROM = 50_000
 """Operations from which on more than one process is worth its start."""
@@ -211,7 +213,7 @@ class _Analysis:
     def _how_stale(self, models: dict[str, Status]) -> None:
         if models.get("linearizable") is Status.VALID:
             self.staleness = Staleness(1, 1)
-        else:
+        elif len(self.history) <= STALENESS_OPERATIONS:
             self.staleness = registers.how_stale(self.history, self.semantics, self.limits, self.deadline_ns)
 
     def _linearizable(self, data_type: DataType) -> Report:

@@ -6,6 +6,7 @@ TOPLAS 1990. Objects are checked apart (locality, section 3.1 there).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from comity.checkers.linearizability.explain import Reason, explanation
 from comity.checkers.linearizability.problem import NEVER, Problem, prefix_of, problem_of
 from comity.checkers.linearizability.rules import parts_of, rules_say
 from comity.checkers.linearizability.search import Ending, Found, search
-from comity.checkers.linearizability.zones import has_order, order_of
+from comity.checkers.linearizability.zones import broken_by, has_order, order_of
 from comity.checkers.verdict import Limits, Report, Status, Verdict
 
 MODEL = "linearizable"
@@ -58,7 +59,7 @@ def check(history: History, data_type: DataType, limits: Limits) -> Report:
     deadline_ns = None if limits.time_ns is None else began_ns + limits.time_ns
     objects = split_by_object(data_type, history)
     statistics = {"nodes": 0, "states": 0, "by_zones": 0, "by_rules": 0, "by_search": 0}
-    violations: list[tuple[_Answer, Hashable]] = []
+    violations: list[tuple[_Answer, Hashable, Problem | None]] = []
     unknown: list[Verdict] = []
     for key, operations in objects.items():
         problem = problem_of(data_type, operations)
@@ -71,12 +72,13 @@ def check(history: History, data_type: DataType, limits: Limits) -> Report:
             assert answer.found is not None
             unknown.append(_unknown(data_type, key, problem, answer.found))
         elif not answer.fits:
-            violations.append((answer, key))
+            violations.append((answer, key, problem if len(violations) < DETAILED_VIOLATIONS else None))
+        del problem  # as large as the history it is about
     verdicts = [
-        _violation(data_type, key, objects[key], answer, limits, deadline_ns)
-        if rank < DETAILED_VIOLATIONS
+        _violation(data_type, key, objects[key], answer, limits, deadline_ns, problem)
+        if problem is not None
         else _named(data_type, key, len(objects[key]))
-        for rank, (answer, key) in enumerate(violations)
+        for answer, key, problem in violations
     ]
     status = Status.VIOLATION if verdicts else Status.UNKNOWN if unknown else Status.VALID
     valid = len(objects) - len(violations) - len(unknown)
@@ -115,7 +117,7 @@ def check_object(
             operations=len(operations),
             statistics=_statistics(answer.found, answer.method),
         )
-    return _violation(data_type, key, operations, answer, limits, deadline_ns)
+    return _violation(data_type, key, operations, answer, limits, deadline_ns, problem)
 
 
 class _Answer(NamedTuple):
@@ -177,6 +179,7 @@ def _violation(
     answer: _Answer,
     limits: Limits,
     deadline_ns: int | None,
+    problem: Problem,
 ) -> Verdict:
     """Everything before the event that the search reached has an order, the whole has none: find where
     it breaks.
@@ -203,20 +206,18 @@ def _violation(
 
     ends = [o.completed + 1 for o in operations if o.outcome is not Outcome.INFO and o.completed is not None]
     ends = sorted(end for end in ends if end > reached)
+    whole_problem = problem if answer.method == "zones" else None
     probes = 0
     smallest = True
 
-    whole_problem = problem_of(data_type, operations) if answer.method == "zones" else None
-
     def fails(place: int) -> bool:
         nonlocal probes, smallest
-        if whole_problem is not None:
-            probes += 1
-            return has_order(whole_problem, ends[place]) is False
         if deadline_ns is not None and limits.clock_ns() >= deadline_ns:
             smallest = False
             return False
         probes += 1
+        if whole_problem is not None:
+            return has_order(whole_problem, ends[place]) is False
         known = prefix_of(data_type, operations, ends[place])
         fits = has_one(known, told)
         if fits is None:
@@ -224,6 +225,13 @@ def _violation(
         return fits is False
 
     low, high, step = 0, len(ends) - 1, 1
+    if whole_problem is not None:
+        # Mostly it breaks just where the conflict that was found is complete.
+        high = bisect_left(ends, broken_by(whole_problem))
+        while low < high and fails(max(low, high - step)):
+            high = max(low, high - step)
+            step *= 2
+        low, step = max(low, high - step + 1), len(ends)
     while not by_rules and low < high and low + step - 1 < high:
         probe = low + step - 1
         if fails(probe):

@@ -15,7 +15,8 @@ value from f to s; backward otherwise. An order exists exactly where
 from __future__ import annotations
 
 from bisect import bisect_right
-from operator import itemgetter
+from itertools import pairwise
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -25,9 +26,12 @@ from comity.checkers.linearizability.problem import NEVER, Problem
 
 
 class _Cluster(msgspec.Struct, gc=False):
+    """A write with its reads. known: the event from which on `last_invocation` is known."""
+
     begun: int
     first_return: int
     last_invocation: int
+    known: int
 
 
 def has_order(problem: Problem, events: int = NEVER) -> bool | None:
@@ -35,7 +39,25 @@ def has_order(problem: Problem, events: int = NEVER) -> bool | None:
 
     events: only of what was known after so many events of the history, as `prefix_of` has it.
     """
-    clusters: dict[Any, _Cluster] = {problem.initial: _Cluster(-1, -1, -1)}
+    clusters = _clusters(problem, events)
+    if clusters is None:
+        return None
+    return not isinstance(clusters, int) and _conflict(clusters) is None
+
+
+def broken_by(problem: Problem) -> int:
+    """Of a problem without an order: after how many events that is certain; perhaps it was before."""
+    clusters = _clusters(problem, NEVER)
+    if isinstance(clusters, int):
+        return clusters + 1
+    conflict = _conflict(clusters) if clusters is not None else None
+    assert conflict is not None
+    return max(max(cluster.first_return, cluster.known) for cluster in conflict) + 1
+
+
+def _clusters(problem: Problem, events: int) -> list[_Cluster] | int | None:
+    """The clusters; or the event at which a read returned a value that was not written by then."""
+    clusters: dict[Any, _Cluster] = {problem.initial: _Cluster(-1, -1, -1, -1)}
     reads: list[tuple[Any, int, int]] = []
     for action, invoked, returned in zip(problem.actions, problem.invoked, problem.returned, strict=True):
         if action.view is None:
@@ -50,40 +72,42 @@ def has_order(problem: Problem, events: int = NEVER) -> bool | None:
         elif action.view.value in clusters:
             return None
         else:
-            clusters[action.view.value] = _Cluster(invoked, returned, invoked)
+            clusters[action.view.value] = _Cluster(invoked, returned, invoked, invoked)
     for operation, action in zip(problem.optional, problem.optional_actions, strict=True):
         # What is optional here and still in the problem has a reader, or may have one.
         if action.view is None or not action.view.writes or action.view.value in clusters:
             return None
         if operation.invoked >= events:
             break
-        clusters[action.view.value] = _Cluster(operation.invoked, NEVER, operation.invoked)
+        invoked = operation.invoked
+        clusters[action.view.value] = _Cluster(invoked, NEVER, invoked, invoked)
     for value, invoked, returned in reads:
         cluster = clusters.get(value)
         if cluster is None or returned < cluster.begun:
-            return False
+            return returned
         cluster.first_return = min(cluster.first_return, returned)
-        cluster.last_invocation = max(cluster.last_invocation, invoked)
-    return _zones_fit(list(clusters.values()))
+        if invoked > cluster.last_invocation:
+            cluster.last_invocation = invoked
+            cluster.known = returned
+    return list(clusters.values())
 
 
-def _zones_fit(clusters: list[_Cluster]) -> bool:
+def _conflict(clusters: list[_Cluster]) -> tuple[_Cluster, _Cluster] | None:
+    """Two clusters whose zones exclude one another; None where there are none."""
     # A write of unknown outcome that nobody has read has no return: it asks for nothing.
     bound = [cluster for cluster in clusters if cluster.first_return != NEVER]
-    forward = sorted(
-        (cluster.first_return, cluster.last_invocation)
-        for cluster in bound
-        if cluster.first_return < cluster.last_invocation
-    )
-    starts = [start for start, _ in forward]
-    if any(end > following for (_, end), following in zip(forward, starts[1:], strict=False)):
-        return False
+    forward = [cluster for cluster in bound if cluster.first_return < cluster.last_invocation]
+    forward.sort(key=attrgetter("first_return"))
+    for one, following in pairwise(forward):
+        if one.last_invocation > following.first_return:
+            return one, following
+    starts = [cluster.first_return for cluster in forward]
     for cluster in bound:
         if cluster.first_return >= cluster.last_invocation:
             place = bisect_right(starts, cluster.last_invocation) - 1
-            if place >= 0 and forward[place][1] > cluster.first_return:
-                return False
-    return True
+            if place >= 0 and forward[place].last_invocation > cluster.first_return:
+                return forward[place], cluster
+    return None
 
 
 def order_of(problem: Problem, events: int) -> list[Operation]:
