@@ -255,16 +255,19 @@ def _violation(
         few = core_of(data_type, operations if by_rules else witness, witness, fails_alone)
         core = few if len(few) < len(witness) else witness
     if whole_problem is not None and len(witness) > LARGE_WITNESS:
-        found, reason = _all_but_the_last(whole_problem, ends[high] - 1)
+        found, reason, stuck = _all_but_the_last(whole_problem, ends[high] - 1)
     else:
         found, reason = _furthest(problem_of(data_type, core), limits, deadline_ns)
-    stuck = _stuck(core, found.order)
+        stuck = _stuck(core, found.order)
     if reason is Reason.UNHEARD_OF and found.unheard_of is not None:
         stuck = [found.unheard_of]
     elif reason is Reason.LIMIT:
         stuck = []
     words = explanation(data_type, key, witness, core, found.order, stuck, smallest, reason)
-    whole = {operation.index: operation for operation in (witness if core is witness else operations)}
+    if core is witness:  # Only what was still open at its end is another operation there.
+        whole = {operation.index: operation for operation in witness if operation.outcome is Outcome.INFO}
+    else:
+        whole = {operation.index: operation for operation in operations}
     return Verdict(
         status=Status.VIOLATION,
         model=MODEL,
@@ -272,16 +275,17 @@ def _violation(
         key=key,
         operations=count,
         explanation=words,
-        witness=tuple(whole[operation.index] for operation in core),
+        witness=tuple(whole.get(operation.index, operation) for operation in core),
         smallest=smallest,
-        linearization=tuple(whole[operation.index] for operation in found.order),
-        stuck=tuple(whole[operation.index] for operation in stuck),
+        linearization=tuple(whole.get(operation.index, operation) for operation in found.order),
+        stuck=tuple(whole.get(operation.index, operation) for operation in stuck),
         statistics={**_statistics(found, answer.method), "probes": probes},
     )
 
 
-def _all_but_the_last(problem: Problem, event: int) -> tuple[Found, Reason]:
-    """Of plain registers: an order of everything known before the event at which there is none any more."""
+def _all_but_the_last(problem: Problem, event: int) -> tuple[Found, Reason, list[Operation]]:
+    """Of plain registers: an order of everything known before the event at which there is none any more,
+    and the operation that returned there."""
     last = next(o for o in problem.required if o.completed == event)
     written = {
         action.view.value
@@ -292,8 +296,9 @@ def _all_but_the_last(problem: Problem, event: int) -> tuple[Found, Reason]:
     }
     view = problem.data_type.action(last).view
     if view is not None and not view.writes and view.value not in written and view.value != problem.initial:
-        return Found(Ending.NONE, event, 0, 0, (), last), Reason.UNHEARD_OF
-    return Found(Ending.NONE, event, 0, 0, tuple(order_of(problem, event))), Reason.STUCK
+        return Found(Ending.NONE, event, 0, 0, (), last), Reason.UNHEARD_OF, [last]
+    del written  # as large as the history
+    return Found(Ending.NONE, event, 0, 0, tuple(order_of(problem, event))), Reason.STUCK, [last]
 
 
 def _furthest(problem: Problem, limits: Limits, deadline_ns: int | None) -> tuple[Found, Reason]:

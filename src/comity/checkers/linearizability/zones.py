@@ -15,12 +15,14 @@ value from f to s; backward otherwise. An order exists exactly where
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Collection
 from itertools import pairwise
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
+from comity.checkers.datatypes.base import RegisterView
 from comity.checkers.history import Operation
 from comity.checkers.linearizability.problem import NEVER, Problem
 
@@ -42,7 +44,7 @@ def has_order(problem: Problem, events: int = NEVER) -> bool | None:
     clusters = _clusters(problem, events)
     if clusters is None:
         return None
-    return not isinstance(clusters, int) and _conflict(clusters) is None
+    return not isinstance(clusters, int) and _conflict(clusters.values()) is None
 
 
 def broken_by(problem: Problem) -> int:
@@ -50,13 +52,13 @@ def broken_by(problem: Problem) -> int:
     clusters = _clusters(problem, NEVER)
     if isinstance(clusters, int):
         return clusters + 1
-    conflict = _conflict(clusters) if clusters is not None else None
+    conflict = _conflict(clusters.values()) if clusters is not None else None
     assert conflict is not None
     return max(max(cluster.first_return, cluster.known) for cluster in conflict) + 1
 
 
-def _clusters(problem: Problem, events: int) -> list[_Cluster] | int | None:
-    """The clusters; or the event at which a read returned a value that was not written by then."""
+def _clusters(problem: Problem, events: int) -> dict[Any, _Cluster] | int | None:
+    """The clusters by value; or the event at which a read returned a value that was not written by then."""
     clusters: dict[Any, _Cluster] = {problem.initial: _Cluster(-1, -1, -1, -1)}
     reads: list[tuple[Any, int, int]] = []
     for action, invoked, returned in zip(problem.actions, problem.invoked, problem.returned, strict=True):
@@ -89,10 +91,10 @@ def _clusters(problem: Problem, events: int) -> list[_Cluster] | int | None:
         if invoked > cluster.last_invocation:
             cluster.last_invocation = invoked
             cluster.known = returned
-    return list(clusters.values())
+    return clusters
 
 
-def _conflict(clusters: list[_Cluster]) -> tuple[_Cluster, _Cluster] | None:
+def _conflict(clusters: Collection[_Cluster]) -> tuple[_Cluster, _Cluster] | None:
     """Two clusters whose zones exclude one another; None where there are none."""
     # A write of unknown outcome that nobody has read has no return: it asks for nothing.
     bound = [cluster for cluster in clusters if cluster.first_return != NEVER]
@@ -116,27 +118,27 @@ def order_of(problem: Problem, events: int) -> list[Operation]:
     Clusters by the lower end of their zones, in each the write first and then its reads: a backward zone
     that begins within a forward one ends behind it, so it may come after it.
     """
-    clusters: dict[Any, list[Operation]] = {problem.initial: []}
-    ends: dict[Any, tuple[int, int]] = {problem.initial: (-1, -1)}
-    reads: list[tuple[Any, Operation, int]] = []
+    clusters = _clusters(problem, events)
+    assert isinstance(clusters, dict)
+    known: list[Operation] = []
+    keys: list[int] = []
+    span = max(problem.invoked, default=0) + 2
+
+    def add(operation: Operation, view: RegisterView) -> None:
+        cluster = clusters[view.value]
+        if cluster.first_return != NEVER:
+            low = min(cluster.first_return, cluster.last_invocation) + 1
+            known.append(operation)
+            keys.append(low * span + (0 if view.writes else operation.invoked + 1))
+
     for action, operation, returned in zip(problem.actions, problem.required, problem.returned, strict=True):
         assert action.view is not None
         if operation.invoked >= events:
             break
-        if action.view.writes:
-            clusters[action.view.value] = [operation]
-            ends[action.view.value] = (returned if returned < events else NEVER, operation.invoked)
-        elif returned < events:
-            reads.append((action.view.value, operation, returned))
+        if action.view.writes or returned < events:
+            add(operation, action.view)
     for operation, action in zip(problem.optional, problem.optional_actions, strict=True):
         assert action.view is not None
         if operation.invoked < events:
-            clusters[action.view.value] = [operation]
-            ends[action.view.value] = (NEVER, operation.invoked)
-    for value, operation, returned in reads:
-        clusters[value].append(operation)
-        first_return, last_invocation = ends[value]
-        ends[value] = min(first_return, returned), max(last_invocation, operation.invoked)
-    bound = [(min(ends[value]), value) for value in clusters if ends[value][0] != NEVER]
-    bound.sort(key=itemgetter(0))
-    return [operation for _, value in bound for operation in clusters[value]]
+            add(operation, action.view)
+    return [known[place] for place in sorted(range(len(known)), key=keys.__getitem__)]
