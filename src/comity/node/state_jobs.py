@@ -87,7 +87,7 @@ class StateJobs:
         for group in host.groups.values():
             dirty += group.machine.dirty_bytes()
         # What was logged since is applied again after a crash, some 100,000 commands a second.
-        sync = host.journal.bytes_written - self._journal_at_sync >= bounds.log_bytes // 8
+        sync = host.journal.bytes_written - self._journal_at_sync >= bounds.log_bytes // 4
         if sync or dirty >= bounds.flush_bytes or (late and dirty):
             self._flush(sync)
         elif late:

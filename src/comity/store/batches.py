@@ -19,7 +19,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
 
     origin: the node. incarnation: which start of it. sequence: from 1, per incarnation. after: the batch
     this one must follow, 0 for none. floor: all sequences below it are answered. protocol: the RESP
-    version of the replies. commands: each a list of arguments, the name first.
+    version of the replies. commands: each a list of arguments, the name first. Where all of them are SET
+    with a key and a value and nothing else, keys and values hold them, of equal length, and commands is empty.
     """
 
     origin: Natural
@@ -29,6 +30,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
     floor: Natural
     protocol: Annotated[int, msgspec.Meta(ge=2, le=3)]
     commands: list[list[bytes]]
+    keys: list[bytes] = []
+    values: list[bytes] = []
 
 
 class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -47,13 +50,26 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     replies: list[bytes] | None
 
 
+PLAIN_SET = frozenset({b"SET", b"set", b"Set"})
+"""With a key and a value and nothing else, many are written, read and carried out at once."""
+
+FEW = 4
+"""So few are not worth it."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
-decode_batch = msgspec.msgpack.Decoder(Batch).decode
-"""bytes -> Batch; raises `msgspec.MsgspecError` on anything else."""
+_decode_batch = msgspec.msgpack.Decoder(Batch).decode
 
 decode_proposal = msgspec.msgpack.Decoder(Proposal).decode
 """bytes -> Proposal; raises `msgspec.MsgspecError` on anything else."""
+
+
+def decode_batch(data: bytes) -> Batch:
+    """bytes -> Batch; raises `msgspec.MsgspecError` on anything else."""
+    batch = _decode_batch(data)
+    if len(batch.keys) != len(batch.values):
+        raise msgspec.ValidationError("as many values as keys were expected")
+    return batch
 
 
 def encode_batch(
@@ -66,6 +82,10 @@ def encode_batch(
     commands: Sequence[Sequence[bytes]],
 ) -> bytes:
     """The bytes of a `Batch`."""
+    if len(commands) >= FEW and all([len(args) == 3 and args[0] in PLAIN_SET for args in commands]):
+        keys = [args[1] for args in commands]
+        values = [args[2] for args in commands]
+        return _encode((origin, incarnation, sequence, after, floor, protocol, (), keys, values))
     return _encode((origin, incarnation, sequence, after, floor, protocol, commands))
 
 

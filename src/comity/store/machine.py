@@ -14,7 +14,7 @@ import msgspec
 
 from comity.formats.resp import OK
 from comity.store import layout, replies
-from comity.store.batches import Answer, Batch, decode_batch, decode_proposal
+from comity.store.batches import PLAIN_SET, Answer, Batch, decode_batch, decode_proposal
 from comity.store.clients import ClientTable
 from comity.store.command import Apply, Command
 from comity.store.engines import Engine
@@ -34,9 +34,6 @@ GENERATION_EMPTY = 2
 
 MANY_MISSES = 8
 """So many cells read from the engine one by one in a batch make the next batch read its cells ahead."""
-
-_SET = frozenset({b"SET", b"set", b"Set"})
-"""With a key and a value and nothing else, many in a row are carried out at once."""
 
 _EMPTY_COMMAND = b"-ERR empty command\r\n"
 _NOT_A_READ = b"-ERR '%b' is not a read\r\n"
@@ -226,19 +223,17 @@ class StateMachine:
         # What is prefetched was missed too: otherwise only every second batch would be.
         self._misses = -context.misses
         if many:
-            context.prefetch([args[1] for args in commands if len(args) > 1])
-        answers: list[bytes] = []
+            context.prefetch(batch.keys or [args[1] for args in commands if len(args) > 1])
+        if batch.keys:
+            context.put_all(batch.keys, batch.values)
+        answers = [OK] * len(batch.keys)
         append = answers.append
         entry_of = _IN_LOG.get
-        run: list[list[bytes]] = []
         for args in commands:
-            if len(args) == 3 and args[0] in _SET:
-                run.append(args)
+            if len(args) == 3 and args[0] in PLAIN_SET:
+                context.put(args[1], args[2])
+                append(OK)
                 continue
-            if run:
-                context.put_all(run)
-                answers += [OK] * len(run)
-                run = []
             entry = entry_of(args[0]) if args else None
             if entry is None or not entry[1] <= len(args) <= entry[2]:
                 append(execute(context, args))
@@ -247,9 +242,6 @@ class StateMachine:
                 append(entry[0](context, args))
             except CommandError as error:
                 append(replies.error(error.text))
-        if run:
-            context.put_all(run)
-            answers += [OK] * len(run)
         self._misses += context.misses
         self._origins.applied(row, batch, index, answers)
         return Answer(batch.origin, batch.incarnation, sequence, answers)

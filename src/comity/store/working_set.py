@@ -1,8 +1,10 @@
 """The working set: decoded cells above the engine, the ones to be flushed, and both merged in order.
 
-A cell is looked for in this order: hot, cold, dirty, being flushed, engine. Hot and cold are two
-generations of a cache bounded by bytes: when hot is full it becomes cold, and what nobody touched for a
-whole generation is dropped. Dirty holds what changed since the last flush began; it is never dropped.
+A cell is looked for in this order: dirty, being flushed, hot, cold, engine. Dirty holds what changed since
+the last flush began; it is never dropped. What was flushed becomes hot. Hot and cold are two generations
+of a cache bounded by bytes: when hot is full it becomes cold, and what nobody touched for a whole
+generation is dropped. A cell written since may still stand in hot or cold, as it was before, behind the
+dirty one: so a write touches one dict.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class WorkingSet:
         "engine",
         "family",
         "flushing",
+        "flushing_bytes",
         "flushing_created",
         "hot",
         "hot_bytes",
@@ -77,6 +80,7 @@ class WorkingSet:
         self.dirty: dict[bytes, Cell] = {}
         self.dirty_bytes = 0
         self.flushing: dict[bytes, Cell] = {}
+        self.flushing_bytes = 0
         self.created = Created()
         self.flushing_created = Created()
         self.misses = 0
@@ -84,17 +88,19 @@ class WorkingSet:
     # -- one key
 
     def load(self, key: bytes) -> Cell:
-        """The cell of a key that is not hot, which makes it hot; `ABSENT` for a key without one."""
+        """The cell of a key that is not dirty, kept for the next time; `ABSENT` for a key without one."""
+        cell = self.flushing.get(key) or self.hot.get(key)
+        if cell is None:
+            cell = self._from_below(key)
+            self._warm(key, cell)
+        return cell
+
+    def _from_below(self, key: bytes) -> Cell:
         cell = self.cold.get(key)
         if cell is None:
-            cell = self.dirty.get(key)
-            if cell is None:
-                cell = self.flushing.get(key)
-                if cell is None:
-                    self.misses += 1
-                    value = self.engine.get(layout.cell_key(self.family, key))
-                    cell = ABSENT if value is None else layout.decode_cell(value)
-        self._warm(key, cell)
+            self.misses += 1
+            value = self.engine.get(layout.cell_key(self.family, key))
+            cell = ABSENT if value is None else layout.decode_cell(value)
         return cell
 
     def _warm(self, key: bytes, cell: Cell) -> None:
@@ -119,18 +125,19 @@ class WorkingSet:
         for key, value in zip(wanted, found, strict=True):
             self._warm(key, ABSENT if value is None else layout.decode_cell(value))
 
-    def store(self, key: bytes, cell: Cell, old: Cell) -> None:
-        """Replace `old`, the cell of a key that is hot."""
-        data, before = cell[0], old[0]
-        self.hot[key] = self.dirty[key] = cell
-        if before is None:
-            before = b""
+    def store(self, key: bytes, cell: Cell) -> Cell:
+        """Make this the cell of a key; the one before."""
+        data = cell[0] or b""
+        old = self.dirty.get(key)
+        if old is None:
+            old = self.flushing.get(key) or self.hot.get(key) or self._from_below(key)
+            self.dirty_bytes += len(key) + len(data)
+        else:
+            self.dirty_bytes += len(data) - len(old[0] or b"")
+        if old[0] is None:
             self.created.add(key)
-        if data is None:
-            data = b""
-        size = len(data)
-        self.hot_bytes += size - len(before)
-        self.dirty_bytes += size
+        self.dirty[key] = cell
+        return old
 
     def rotate(self) -> None:
         """Drop what was not touched for a whole generation of the cache."""
@@ -197,18 +204,28 @@ class WorkingSet:
     def begin_flush(self) -> dict[bytes, Cell]:
         """Hand over what is dirty; the dict stays as it is from now on."""
         self.flushing, self.dirty = self.dirty, {}
+        self.flushing_bytes = self.bytes_to_flush() + len(self.flushing) * KEY_OVERHEAD_BYTES
         self.dirty_bytes = 0
         self.flushing_created, self.created = self.created, Created()
         return self.flushing
 
     def end_flush(self) -> None:
-        """What was handed over is in the engine now."""
-        self.flushing = {}
+        """What was handed over is in the engine now, and hot."""
+        size = self.flushing_bytes
+        if 2 * (self.hot_bytes + size) > self.cache_bytes:
+            self.rotate()
+        if 2 * size > self.cache_bytes:
+            # Too much to keep; nor may what it stood in front of come to light.
+            self.cold, self.cold_bytes = {}, 0
+        else:
+            self.hot.update(self.flushing)
+            self.hot_bytes += size
+        self.flushing, self.flushing_bytes = {}, 0
         self.flushing_created = Created()
 
     def restart(self, prefix: bytes) -> None:
         """Forget everything and continue, empty above the engine, over another generation."""
         self.family = layout.family_prefix(prefix, layout.FAMILY_CELLS)
         self.hot, self.cold, self.dirty, self.flushing = {}, {}, {}, {}
-        self.hot_bytes = self.cold_bytes = self.dirty_bytes = 0
+        self.hot_bytes = self.cold_bytes = self.dirty_bytes = self.flushing_bytes = 0
         self.created, self.flushing_created = Created(), Created()

@@ -36,9 +36,11 @@ def test_the_cache_stays_within_its_bytes() -> None:
 def test_cached_bytes_are_those_of_the_cells_cached() -> None:
     replica = Replica(Log())
     replica.run(words("SET a 12345"), words("APPEND a 67"), words("SET b v"), words("DEL b"), words("GET c"))
+    replica.flush()
+    replica.run(words("GET a"), words("GET c"))
     context = replica.machine._context
     expected = sum(len(key) + len(cell[0] or b"") + 200 for key, cell in context.hot.items())
-    assert context.hot_bytes == expected
+    assert context.hot_bytes == expected > 0
 
 
 def test_dirty_bytes_grow_with_what_is_written_and_are_zero_when_all_is_flushed() -> None:
