@@ -32,6 +32,22 @@ from comity.replica.effects import (
     Unknown,
 )
 from comity.replica.errors import IllegalTransition, InvariantBroken, ReplicaError, UnusableRecord
+from comity.replica.keyed import (
+    CAUSAL,
+    EVENTUAL,
+    LINEARIZABLE,
+    SEQUENTIAL,
+    SESSION,
+    Answered,
+    Cells,
+    KeyedCore,
+    KeyedProtocol,
+    LatticeSemantics,
+    RegisterSemantics,
+)
+from comity.replica.keyed import (
+    Operation as KeyOperation,
+)
 from comity.replica.members import (
     AddMember,
     Member,
@@ -45,8 +61,12 @@ from comity.replica.members import (
     encode_members,
 )
 from comity.replica.streams import Stream
+from comity.replica.views import View
 
 __all__ = [
+    "CAUSAL",
+    "EVENTUAL",
+    "LINEARIZABLE",
     "NEVER",
     "REASON_BUSY",
     "REASON_INVALID",
@@ -54,9 +74,13 @@ __all__ = [
     "REASON_NO_LEADER",
     "REASON_OVERLOADED",
     "REASON_STOPPED",
+    "SEQUENTIAL",
+    "SESSION",
     "Accepted",
     "AddMember",
+    "Answered",
     "Call",
+    "Cells",
     "Codec",
     "Committed",
     "Core",
@@ -66,6 +90,10 @@ __all__ = [
     "EntryKind",
     "IllegalTransition",
     "InvariantBroken",
+    "KeyOperation",
+    "KeyedCore",
+    "KeyedProtocol",
+    "LatticeSemantics",
     "Member",
     "Members",
     "NodeId",
@@ -77,6 +105,7 @@ __all__ = [
     "Record",
     "Recovered",
     "Refused",
+    "RegisterSemantics",
     "RemoveMember",
     "ReplaceMembers",
     "ReplicaError",
@@ -90,6 +119,7 @@ __all__ = [
     "TransferLeadership",
     "Unknown",
     "UnusableRecord",
+    "View",
     "decode_members",
     "encode_members",
 ]

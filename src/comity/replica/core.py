@@ -15,7 +15,7 @@ How a host drives a core, each turn of its loop:
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,9 +33,18 @@ from comity.replica.effects import (
 )
 from comity.replica.members import Members
 from comity.replica.streams import Stream
+from comity.replica.views import View
 
 NEVER = (1 << 63) - 1
 """A deadline that does not come."""
+
+
+def _no_clock() -> int:
+    return 0
+
+
+def _any_key(payload: bytes) -> Collection[bytes] | None:
+    return None
 
 
 class CoreContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +56,10 @@ class CoreContext(msgspec.Struct, frozen=True, kw_only=True):
         node, group and incarnation.
     note: called with an event name and fields for the structured log and the trace; must not be
         used to decide anything.
+    view: the view to start from, for protocols that do not vote on their own membership.
+    wall_ms: the wall clock of this turn, unix milliseconds; it may jump. Hybrid clocks are made of it.
+    keys_of: the keys that a proposed payload may change, for protocols that let one read and not another;
+        None where they cannot be told (the payload may touch any).
     """
 
     node: NodeId
@@ -54,6 +67,9 @@ class CoreContext(msgspec.Struct, frozen=True, kw_only=True):
     members: Members
     stream: Callable[[str], Stream]
     note: Callable[..., None]
+    view: View = View(0, ())
+    wall_ms: Callable[[], int] = _no_clock
+    keys_of: Callable[[bytes], Collection[bytes] | None] = _any_key
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +129,24 @@ class Core(abc.ABC):
     def read(self, now_ns: int, request: RequestId) -> None:
         """Ask for an index at which a local read is linearizable. Any replica may be asked.
         Replies `ReadAt` or `Refused`, in its own time; the host bounds the waiting."""
+
+    def read_keys(self, now_ns: int, request: RequestId, keys: Collection[bytes]) -> None:
+        """`read`, where only these keys will be looked at. A protocol that can answer sooner then does."""
+        self.read(now_ns, request)
+
+    def view(self, now_ns: int, view: View) -> None:
+        """The control group gave out a view; older ones than the one in force are ignored. Protocols that
+        vote on their own membership have no use for it."""
+
+    @property
+    def caught_up(self) -> tuple[NodeId, ...]:
+        """Joining nodes of the view in force that may become full members: from now on they count."""
+        return ()
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """(epoch or term, index) of the last durable entry here: who is ahead takes over best."""
+        return (0, 0)
 
     def administer(self, now_ns: int, request: RequestId, operation: Any) -> None:
         """Membership change or leader transfer (see `replica.members`). Replies `Done` or `Refused`."""

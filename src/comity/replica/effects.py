@@ -109,7 +109,16 @@ REASON_INVALID = "invalid"
 REASON_BUSY = "busy"
 REASON_STOPPED = "stopped"
 
-Outcome = ReadAt | Accepted | Done | Refused | Unknown
+
+class Answered(msgspec.Struct, frozen=True):
+    """An operation on a key took effect. reply: as its semantics gave it. token: what the session has seen
+    now."""
+
+    reply: bytes
+    token: bytes = b""
+
+
+Outcome = ReadAt | Accepted | Done | Answered | Refused | Unknown
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
     origin: the node. incarnation: which start of it. sequence: from 1, per incarnation. after: the batch
     this one must follow, 0 for none. floor: all sequences below it are answered. protocol: the RESP
     version of the replies. commands: each a list of arguments, the name first. Where all of them are SET
-    with a key and a value and nothing else, keys and values hold them, of equal length, and commands is empty.
+    with a key and a value and nothing else, keys and values hold them and commands is empty.
     """
 
     origin: Natural
@@ -65,7 +65,7 @@ decode_proposal = msgspec.msgpack.Decoder(Proposal).decode
 
 
 def decode_batch(data: bytes) -> Batch:
-    """bytes -> Batch; raises `msgspec.MsgspecError` on anything else."""
+    """Bytes -> Batch; raises `msgspec.MsgspecError` on anything else."""
     batch = _decode_batch(data)
     if len(batch.keys) != len(batch.values):
         raise msgspec.ValidationError("as many values as keys were expected")
@@ -82,11 +82,16 @@ def encode_batch(
     commands: Sequence[Sequence[bytes]],
 ) -> bytes:
     """The bytes of a `Batch`."""
-    if len(commands) >= FEW and all([len(args) == 3 and args[0] in PLAIN_SET for args in commands]):
+    if len(commands) >= FEW and _all_plain(commands):
         keys = [args[1] for args in commands]
         values = [args[2] for args in commands]
         return _encode((origin, incarnation, sequence, after, floor, protocol, (), keys, values))
     return _encode((origin, incarnation, sequence, after, floor, protocol, commands))
+
+
+def _all_plain(commands: Sequence[Sequence[bytes]]) -> bool:
+    names = {args[0] if len(args) == 3 else b"" for args in commands}
+    return names <= PLAIN_SET
 
 
 def encode_proposal(stamp_ms: int, batches: Sequence[bytes]) -> bytes:
