@@ -60,6 +60,7 @@ from comity.replica.members import (
     decode_members,
     encode_members,
 )
+from comity.replica.promises import Promise
 from comity.replica.streams import Stream
 from comity.replica.views import View
 
@@ -99,6 +100,7 @@ __all__ = [
     "NodeId",
     "Operation",
     "Outcome",
+    "Promise",
     "PromoteMember",
     "Protocol",
     "ReadAt",

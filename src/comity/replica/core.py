@@ -32,6 +32,7 @@ from comity.replica.effects import (
     SnapshotRead,
 )
 from comity.replica.members import Members
+from comity.replica.promises import Promise
 from comity.replica.streams import Stream
 from comity.replica.views import View
 
@@ -235,7 +236,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
 
     name: as written in a keyspace's REPLICATION. summary: one line for people.
     options: a msgspec Struct type of the protocol's options, all with defaults, validated there.
-    build: (context, options, recovered) -> core.
+    build: (context, options, recovered) -> core. promise: (options, replicas) -> what it promises.
     """
 
     name: str
@@ -243,3 +244,4 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     options: type[msgspec.Struct]
     codec: Codec
     build: Callable[[CoreContext, Any, Recovered], Core]
+    promise: Callable[[Any, int], Promise] | None = None

@@ -16,6 +16,7 @@ import msgspec
 
 from comity.replica.core import NEVER, Codec, CoreContext
 from comity.replica.effects import Answered, Effects, NodeId, Refused, RequestId, Unknown
+from comity.replica.promises import Promise
 from comity.replica.views import View
 
 LINEARIZABLE = "linearizable"
@@ -171,6 +172,10 @@ class KeyedCore(abc.ABC):
         """The client's value in what this core stored under a client's key, None for a removed one: for
         listings and digests, which are this replica's own view."""
 
+    def join_tokens(self, first: bytes, second: bytes) -> bytes:
+        """A token that says a session has seen what either says."""
+        return second or first
+
     @property
     def settled(self) -> int:
         """The highest epoch whose state has moved: nothing of the view before it is needed any more, as
@@ -194,8 +199,8 @@ class KeyedCore(abc.ABC):
 class KeyedProtocol(msgspec.Struct, frozen=True, kw_only=True):
     """A protocol of registers, as the rest of comity sees it: one folder, one of these as its `PROTOCOL`.
 
-    semantics: "register" or "lattice", the kind that `build` wants. build: (context, options, cells,
-    semantics) -> core.
+    semantics: "register" or "lattice", the kind that `build` wants. atomic: whether several commands on one
+    key may be one operation. build: (context, options, cells, semantics) -> core. promise: (options, replicas) -> what it promises.
     """
 
     name: str
@@ -204,3 +209,5 @@ class KeyedProtocol(msgspec.Struct, frozen=True, kw_only=True):
     codec: Codec
     semantics: str
     build: Callable[[CoreContext, Any, Cells, Any], KeyedCore]
+    atomic: bool = True
+    promise: Callable[[Any, int], Promise] | None = None

@@ -1,0 +1,1 @@
+"""Keyspaces: what each promises, and the catalogue that the control group keeps of them."""

@@ -1,0 +1,116 @@
+"""The commands on one key as functions from a value to a value, for protocols that replicate registers.
+
+The same functions of the command table that the state machine runs are run here on a key alone. What a
+register holds beside the value: when it expires, and the latest time it was changed at, so that time never
+runs backwards for a key whoever changes it. kind u8 | changed_ms u64 | expires_ms u64 | data.
+
+A payload is msgpack of (RESP version of the replies, commands on one key, that key).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+
+import msgspec
+
+from comity.store.clients import ClientTable
+from comity.store.engines.memory import MemoryEngine
+from comity.store.expiry import ExpiryIndex
+from comity.store.keyspace import Context
+from comity.store.layout import ABSENT, KIND_STRING, Cell
+from comity.store.limits import ReplicatedLimits
+from comity.store.machine import execute
+
+_HEADER = Struct(">BQQ")
+_KEEPS_OR_ASKS = frozenset({b"NX", b"XX", b"GET", b"KEEPTTL"})
+_SETS = frozenset({b"SETEX", b"PSETEX"})
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[int, list[list[bytes]], bytes]).decode
+
+
+def encode_payload(protocol: int, commands: Sequence[Sequence[bytes]], key: bytes) -> bytes:
+    """The payload of commands on one key, carried out in this order and at once."""
+    return _encode((protocol, commands, key))
+
+
+def client_data(value: bytes) -> bytes:
+    """The string in a register's value."""
+    return value[_HEADER.size :]
+
+
+class _Nothing(ExpiryIndex):
+    """An expiry index of a register: the register itself knows when it expires."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryEngine(), b"")
+
+    def add(self, expires_ms: int, key: bytes) -> None:
+        """Nothing to remember."""
+
+    def remove(self, expires_ms: int, key: bytes) -> None:
+        """Nothing to forget."""
+
+
+class Registers:
+    """`replica.RegisterSemantics`: what commands do to one key. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        limits = ReplicatedLimits()
+        self._context = Context(MemoryEngine(), b"", 0, ClientTable(limits))
+        self._context.expiry = _Nothing()
+        self._context.execute = execute
+
+    def change(self, payload: bytes, value: bytes | None, now_ms: int) -> tuple[bytes | None, bytes]:
+        """(value after, reply): see `replica.RegisterSemantics.change`. Raises `ValueError` for a payload or
+        a value that is none."""
+        try:
+            protocol, commands, key = _decode(payload)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"a payload is not readable: {error}") from error
+        changed_ms, before = _cell_of(value)
+        context = self._context
+        context.now_ms = max(now_ms, changed_ms)
+        context.index = 1
+        context.speak(protocol)
+        context.dirty = {key: before}
+        replies = [execute(context, args) for args in commands]
+        after = context.dirty[key]
+        if len(context.dirty) > 1:
+            raise ValueError(f"a payload for {key!r} changes other keys")
+        reply = replies[0] if len(replies) == 1 else b"".join(replies)
+        if after is before:
+            return value, reply
+        data, _, expires_ms = after
+        if data is None:
+            return None, reply
+        return _HEADER.pack(KIND_STRING, context.now_ms, expires_ms) + data, reply
+
+    def blind(self, payload: bytes) -> bool:
+        """Whether value after and reply are the same whatever the value before."""
+        try:
+            _, commands, _ = _decode(payload)
+        except msgspec.MsgspecError:
+            return False
+        return all(map(_is_blind, commands))
+
+
+def _cell_of(value: bytes | None) -> tuple[int, Cell]:
+    if value is None:
+        return 0, ABSENT
+    if len(value) < _HEADER.size:
+        raise ValueError(f"a register of {len(value)} bytes")
+    _, changed_ms, expires_ms = _HEADER.unpack_from(value)
+    return changed_ms, (value[_HEADER.size :], 0, expires_ms)
+
+
+def _is_blind(args: list[bytes]) -> bool:
+    """Whether a command overwrites, with a reply that tells nothing of what was there."""
+    name = args[0].upper() if args else b""
+    if name == b"SET":
+        return len(args) >= 3 and not any(option.upper() in _KEEPS_OR_ASKS for option in args[3:])
+    return name in _SETS
+
+
+__all__ = ["Registers", "client_data", "encode_payload"]
