@@ -2,9 +2,9 @@
 
 The catalogue is part of the state of the `default` group, which is always Raft and is the control group of
 its cluster; every change is one entry of its log. A change that moves a key from one keyspace to another
-(creating one takes the keys with its prefix out of `default`; dropping gives them back) takes two steps: first
-it is announced and every node stops serving those keys, and only when all nodes have confirmed that does it
-come into force. So no node ever serves a key under a definition that is no longer in force.
+(creating one takes the keys with its prefix out of `default`; dropping gives them back) takes two steps:
+first it is announced and every node stops serving those keys, and only when all nodes have confirmed that
+does it come into force. So no node ever serves a key under a definition that is no longer in force.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """All keyspaces beside `default`, by name. version: one more with each change. numbers: given out so far."""
+    """All keyspaces beside `default`, by name. version: one more with each change. numbers: given out."""
 
     version: int = 0
     numbers: int = 0

@@ -200,7 +200,8 @@ class KeyedProtocol(msgspec.Struct, frozen=True, kw_only=True):
     """A protocol of registers, as the rest of comity sees it: one folder, one of these as its `PROTOCOL`.
 
     semantics: "register" or "lattice", the kind that `build` wants. atomic: whether several commands on one
-    key may be one operation. build: (context, options, cells, semantics) -> core. promise: (options, replicas) -> what it promises.
+    key may be one operation. build: (context, options, cells, semantics) -> core. promise: (options,
+    replicas) -> what it promises.
     """
 
     name: str
