@@ -34,7 +34,7 @@ class KeyspaceError(ValueError):
 
 class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
     """One keyspace. number: of its group, never used twice. level: what it promises unless asked for less.
-    options: of its protocol. nodes: who holds it. view: in force. state: see above. since: the version of the
+    options: of its protocol. nodes: who is to hold it. view: in force. state: see above. since: the version of the
     catalogue that its state is as of.
     """
 
@@ -148,7 +148,7 @@ def with_view(catalogue: Catalogue, name: str, view: View) -> Catalogue:
     keyspace = find(catalogue, name)
     if view.epoch != keyspace.view.epoch + 1:
         raise KeyspaceError(f"view {view.epoch} does not follow view {keyspace.view.epoch} of {name!r}")
-    return changed(catalogue, name, view=view, nodes=view.everyone())
+    return changed(catalogue, name, view=view)
 
 
 def choose_nodes(members: Sequence[int], replicas: int, number: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ one group. A command that does not fit waits in the queue until the others are a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from comity.formats.resp import RequestParser
@@ -22,9 +23,10 @@ READ = 2
 
 LINEARIZABLE = "linearizable"
 SEQUENTIAL = "sequential"
+CAUSAL = "causal"
 SESSION = "session"
 EVENTUAL = "eventual"
-LEVELS = (LINEARIZABLE, SEQUENTIAL, SESSION, EVENTUAL)
+LEVELS = (LINEARIZABLE, SEQUENTIAL, CAUSAL, SESSION, EVENTUAL)
 
 
 class Connection:
@@ -55,6 +57,7 @@ class Connection:
         "queued_error",
         "reading",
         "refused",
+        "tokens",
         "touched",
         "watches",
         "writable",
@@ -75,7 +78,8 @@ class Connection:
         self.output_waiting = False
         self.touched = False
         self.protocol = 2
-        self.level = LINEARIZABLE
+        self.level = ""
+        """"" for what the keyspace promises."""
         self.name = b""
         self.library: dict[bytes, bytes] = {}
         self.queued: list[list[bytes]] | None = None
@@ -88,6 +92,7 @@ class Connection:
         self.writable = True
         self.reading: ReadRun | None = None
         self.refused: bytes | None = None
+        self.tokens: dict[int, bytes] = {}
 
     def forget_transaction(self) -> None:
         """Leave MULTI and forget what was watched."""
@@ -100,14 +105,23 @@ class Connection:
 class Run:
     """Successive commands of one connection that are answered together.
 
-    done: answered already (its deadline passed); a later answer is dropped.
+    done: answered already (its deadline passed); a later answer is dropped. finish: who wants the answers of
+    a run of the host's own.
     """
 
-    __slots__ = ("arrived_ns", "connection", "count", "done", "route")
+    __slots__ = ("arrived_ns", "connection", "count", "done", "finish", "route")
 
-    def __init__(self, connection: Connection, count: int, arrived_ns: int, route: Route) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        count: int,
+        arrived_ns: int,
+        route: Route,
+        finish: Callable[[list[bytes]], None] | None = None,
+    ) -> None:
         self.connection = connection
         self.count = count
         self.arrived_ns = arrived_ns
         self.route = route
         self.done = False
+        self.finish = finish

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from comity.formats import resp
 from comity.node import here
 from comity.node.connection import IDLE, LINEARIZABLE, LOG, READ, Connection, Run
+from comity.node.errors import OVERLOADED
 from comity.node.group import Group
+from comity.node.keyed import RUN_COMMANDS, KeyedGroup, KeyedRun
 from comity.node.reads import READ_BYTES_PER_TURN, ReadRun
 from comity.node.routes import ROUTE_HERE, ROUTE_LOG, Route, Routes
+from comity.node.served import Served
 from comity.node.transactions import Transactions
 from comity.node.turn import Turn
 from comity.store.table import keys_of
@@ -23,15 +26,12 @@ if TYPE_CHECKING:
     from comity.node.host import Host
 
 LOADING = b"-LOADING comity is starting: its journal is not open yet\r\n"
-OVERLOADED = b"-TRYAGAIN too many commands are waiting on this node: nothing was done; try again later\r\n"
 TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 CROSS_KEYSPACE = b"-CROSSSLOT Keys in request don't belong to the same keyspace\r\n"
 DISK_FULL = (
     b"-MISCONF this node cannot write its log (%b): nothing was done; free some space and try again\r\n"
 )
 STOPPING = b"-TRYAGAIN this node is stopping: nothing was done; use another one\r\n"
-
-NO_MEMBER = b"-CLUSTERDOWN this node is not a member of the cluster: nothing was done; use another one\r\n"
 
 FEW = 4
 """So few commands are looked at one by one."""
@@ -59,7 +59,12 @@ class Dispatcher:
         self._closing: list[int] = []
         self._pause: list[int] = []
         self._unpause: list[int] = []
-        self._only: Group | None = host.default if len(host.groups) == 1 else None
+        self._only: Group | None = None
+        self.groups_changed()
+
+    def groups_changed(self) -> None:
+        """Keyspaces came or went."""
+        self._only = self.host.default if len(self.host.by_name) == 1 else None
 
     # -- connections
 
@@ -228,15 +233,24 @@ class Dispatcher:
                 continue
             if connection.outstanding and connection.group != group.number:
                 return
-            if (
-                kind == ROUTE_LOG
-                or connection.mode == LOG
-                or (connection.level == LINEARIZABLE and group.expiry_due())
-            ):
+            level = connection.level or group.level
+            if level not in group.levels:
+                if connection.outstanding:
+                    return
+                queue.popleft()
+                self.answer(connection, _no_such_level(group, level))
+                continue
+            if isinstance(group, KeyedGroup):
+                if connection.outstanding:
+                    return
+                self._keyed(connection, group, level)
+                continue
+            assert isinstance(group, Group)
+            if kind == ROUTE_LOG or connection.mode == LOG or (level == LINEARIZABLE and group.expiry_due()):
                 if connection.mode == READ:
                     return
                 self._log(connection, group, route)
-            elif connection.level == LINEARIZABLE or connection.outstanding:
+            elif level == LINEARIZABLE or connection.outstanding:
                 # Reads of a weaker level stand behind linearizable ones not answered yet.
                 if not self._read(connection, group, route):
                     return
@@ -304,8 +318,43 @@ class Dispatcher:
         builder.size += share
         group.added(builder, Run(connection, count, self.host.now_ns, first))
 
-    def _runs_once(self, route: Route, args: list[bytes]) -> bool:
-        return route.name == "client" and here.is_once(args) and here.check_once(self.routes, args) is None
+    def _keyed(self, connection: Connection, group: KeyedGroup, level: str) -> None:
+        """Commands for a keyspace of registers: as many as follow of it."""
+        queue = connection.queue
+        find = self.routes.find
+        total = len(queue)
+        taken: list[tuple[Route, list[bytes], list[bytes]]] = []
+        first: Route | None = None
+        while queue and len(taken) < RUN_COMMANDS:
+            args = queue[0]
+            route = find(args[0])
+            if (
+                route is None
+                or not route.least <= len(args) <= route.most
+                or (taken and (route.kind == ROUTE_HERE or self.group_of(route, args) is not group))
+            ):
+                break
+            keys = keys_of(route.command, args)
+            error = group.unsuited(route, args, keys, level)
+            if error is not None:
+                if not taken:
+                    queue.popleft()
+                    self.answer(connection, error)
+                    return
+                break
+            queue.popleft()
+            route.calls += 1
+            first = first or route
+            taken.append((route, args, keys))
+        connection.queue_bytes -= connection.queue_bytes * len(taken) // total
+        if first is None:
+            return
+        connection.mode = LOG
+        connection.group = group.number
+        connection.outstanding += len(taken)
+        run = Run(connection, len(taken), self.host.now_ns, first)
+        group.submit(KeyedRun(connection, len(taken), level, run), taken)
+        self.host.dirty(group)
 
     def _read(self, connection: Connection, group: Group, route: Route) -> bool:
         """A run of reads that need an index to be read at; False when they have to wait."""
@@ -368,29 +417,21 @@ class Dispatcher:
         connection.queue_bytes -= connection.queue_bytes * len(commands) // total
         return commands
 
-    def refusal(self, group: Group | None, write: bool) -> bytes | None:
+    def refusal(self, group: Served | None, write: bool) -> bytes | None:
         """Why a command for this group is not taken now; None when it is."""
         host = self.host
         if group is None:
             return CROSS_KEYSPACE
         if not host.serving:
             return LOADING
-        if host.stopping and (group.leader != host.config.node or len(group.core.members.voters) == 1):
+        if host.stopping and (group.leader != host.config.node or group.alone):
             return STOPPING
-        node, members = host.config.node, group.core.members
-        if not members.votes(node) and node not in members.learners:
-            # Also where a leader is known: it would do the command, and this node never hear of it.
-            return NO_MEMBER
-        if write and self.disk_error:
+        if group.closed:
+            return resp.error(group.closed)
+        if (write or group.keyed) and self.disk_error:
             reason = self.disk_error.replace("\r", " ").replace("\n", " ")
             return DISK_FULL % reason.encode("utf-8", "replace")
-        if (
-            group.waiting >= self.bounds.commands_waiting
-            or group.waiting_bytes() >= self.bounds.waiting_bytes
-            or len(group.reads) >= self.bounds.commands_waiting
-        ):
-            return OVERLOADED
-        return None
+        return group.refusal(write)
 
     def _mistake(self, connection: Connection, route: Route | None, args: list[bytes]) -> None:
         """An unknown command or a wrong number of arguments, in Redis's words."""
@@ -402,7 +443,7 @@ class Dispatcher:
             connection.queued_error = True
         self.answer(connection, error)
 
-    def group_of(self, route: Route, args: list[bytes]) -> Group | None:
+    def group_of(self, route: Route, args: list[bytes]) -> Served | None:
         """The group of all keys of a command; None when they belong to several."""
         host = self.host
         if self._only is not None:
@@ -419,7 +460,7 @@ class Dispatcher:
             return None
         return host.groups[groups.pop()] if groups else host.default
 
-    def group_of_key(self, key: bytes) -> Group:
+    def group_of_key(self, key: bytes) -> Served:
         """The keyspace named before the first colon where there is one, else the default."""
         name, colon, _ = key.partition(b":")
         return self.host.by_name.get(name, self.host.default) if colon else self.host.default
@@ -441,7 +482,9 @@ class Dispatcher:
         self._count_errors(replies)
         for run in runs:
             end = position + run.count
-            if not run.done:
+            if run.finish is not None:
+                run.finish(replies[position:end])
+            elif not run.done:
                 run.done = True
                 connection = run.connection
                 connection.outstanding -= run.count
@@ -510,6 +553,14 @@ class Dispatcher:
             assert connection.outstanding or connection.mode == IDLE, (
                 f"connection {connection.number} waits for nothing in mode {connection.mode}"
             )
+
+
+def _no_such_level(group: Served, level: str) -> bytes:
+    reason = group.refusals.get(level, "its protocol cannot give it")
+    given = ", ".join(group.levels)
+    return resp.error(
+        f"ERR keyspace '{group.name}' ({group.protocol.name}) is not {level}: {reason}; it gives {given}"
+    )
 
 
 def _alike(queue: Collection[list[bytes]], route: Route) -> bool:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from comity.node import messages
 from comity.node.config import MILLISECOND_NS, Bounds
 from comity.node.connection import Run
+from comity.node.errors import INDETERMINATE, NO_MEMBER, NO_QUORUM, NOT_KEPT, OVERLOADED
 from comity.node.reads import Reads
+from comity.node.served import Served
 from comity.node.waiting import Builder, Pending
 from comity.replica import (
     NEVER,
@@ -25,10 +27,13 @@ from comity.replica import (
     Committed,
     Core,
     EntryKind,
+    Member,
     Outcome,
     Protocol,
+    Record,
     Refused,
     Reply,
+    View,
 )
 from comity.store.batches import encode_batch, encode_proposal
 from comity.store.machine import StateMachine
@@ -44,21 +49,16 @@ PUT_OFF_TURNS = 2
 """How often in a row applying is put off, at most."""
 
 
-class Group:
+class Group(Served):
     """The requests of one keyspace on this node, from its connections to its core and back."""
 
     def __init__(
         self, host: Host, number: int, name: str, protocol: Protocol, core: Core, machine: StateMachine
     ) -> None:
-        self.host = host
-        self.number = number
-        self.name = name
-        self.protocol = protocol
-        self.core = core
-        self.machine = machine
+        super().__init__(host, number, name, protocol)
+        self.core: Core = core
+        self.machine: StateMachine = machine
         self.bounds: Bounds = host.config.bounds
-        self.installing = False
-        self.scheduled_ns = NEVER
         # writes
         self.builders = {2: Builder(2), 3: Builder(3)}
         self.sealed: deque[Builder] = deque()
@@ -68,7 +68,6 @@ class Group:
         self.forwarded_size = 0
         self.sequence = 0
         self.answered = 0
-        self.leader = 0
         self.resend_ns = NEVER
         self.resend_wait_ns = self.bounds.resend_ns
         self.linger_ns = NEVER
@@ -382,7 +381,7 @@ class Group:
         """When something of this group wants attention at the latest."""
         deadline = self.core.deadline_ns
         if self.pending or self.waiting or self.reads.any:
-            oldest_ns = self._oldest_ns() + self.bounds.request_deadline_ns
+            oldest_ns = self.oldest_ns() + self.bounds.request_deadline_ns
             deadline = min(deadline, oldest_ns, self.reads.deadline_ns())
             if self.pending and self.leader:
                 deadline = min(deadline, self._resend_due_ns())
@@ -403,7 +402,8 @@ class Group:
             return NEVER
         return max(self.resend_ns, self.host.now_ns + MILLISECOND_NS)
 
-    def _oldest_ns(self) -> int:
+    def oldest_ns(self) -> int:
+        """When the first command arrived that is not answered; NEVER for none."""
         oldest = self.reads.oldest_ns()
         for pending in self.pending.values():
             for run in pending.builder.runs:
@@ -425,7 +425,7 @@ class Group:
     def _expire(self, now_ns: int) -> None:
         """Give up on requests whose deadline has passed, each with what is known of it."""
         limit = now_ns - self.bounds.request_deadline_ns
-        if self._oldest_ns() > limit:
+        if self.oldest_ns() > limit:
             return
         abandoned = []
         reduced = False
@@ -464,6 +464,74 @@ class Group:
             self.host.deliver_error(late, NO_QUORUM)
         self.sealed = deque(builder for builder in self.sealed if builder.commands)
 
+    # -- the state and the log below it
+
+    def compact(self, now_ns: int) -> None:
+        """What was flushed survives a crash now: the log may be compacted up to there."""
+        self.machine.synced()
+        if self.machine.durable > self.core.compaction_index():
+            self.core.compact(now_ns, self.machine.durable)
+            self.host.dirty(self)
+
+    def compaction_index(self) -> int:
+        """The highest index dropped from the log."""
+        return self.core.compaction_index()
+
+    def checkpoint(self) -> Sequence[Record]:
+        """The core's hard state and compaction point."""
+        return self.core.checkpoint()
+
+    # -- who
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node leads."""
+        return self.core.leader == self.host.config.node
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else votes."""
+        return len(self.core.members.voters) < 2
+
+    @property
+    def idle(self) -> bool:
+        """Whether no batch of this node's clients is unanswered."""
+        return not self.pending
+
+    def known(self) -> Sequence[Member]:
+        """The members and their addresses."""
+        return self.core.members.known
+
+    def health(self) -> str:
+        """Why this keyspace cannot be served now, "" when it can."""
+        if not self.core.leader:
+            return "has no leader that this node knows of"
+        return "is taking over a snapshot" if self.installing else ""
+
+    def refusal(self, write: bool) -> bytes | None:
+        """No member, or too much waits already."""
+        node, members = self.host.config.node, self.core.members
+        if not members.votes(node) and node not in members.learners:
+            # Also where a leader is known: it would do the command, and this node never hear of it.
+            return NO_MEMBER
+        bounds = self.bounds
+        if (
+            self.waiting >= bounds.commands_waiting
+            or self.waiting_bytes() >= bounds.waiting_bytes
+            or len(self.reads) >= bounds.commands_waiting
+        ):
+            return OVERLOADED
+        return None
+
+    @property
+    def view(self) -> View | None:
+        """The view in force, of a protocol that has one."""
+        return getattr(self.core, "current", None) if self.viewed else None
+
+    def digest(self) -> tuple[int, bytes]:
+        """(applied index, digest of the whole state)."""
+        return self.machine.applied, self.machine.digest()
+
     # -- looking inside
 
     def status(self) -> dict[str, Any]:
@@ -491,10 +559,3 @@ class Group:
         assert self.waiting == sum(len(b.commands) for b in (*self.sealed, *self.builders.values())), (
             f"waiting counts {self.waiting} commands"
         )
-
-
-NO_QUORUM = b"-CLUSTERDOWN no quorum: nothing was done; try again, or see COMITY.STATUS\r\n"
-INDETERMINATE = (
-    b"-INDETERMINATE no answer within the deadline; the command may have been or may yet be carried out\r\n"
-)
-NOT_KEPT = b"-INDETERMINATE the command was carried out once, but its answer is no longer kept\r\n"

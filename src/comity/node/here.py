@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from comity.formats import resp
-from comity.node.connection import LEVELS, LINEARIZABLE, Connection
+from comity.node import keyspace_commands
+from comity.node.connection import LEVELS, Connection
 from comity.node.information import information
 from comity.node.routes import ROUTE_HERE, Routes
 
@@ -115,7 +116,8 @@ def _reset(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     connection.forget_transaction()
     connection.protocol = 2
     connection.name = b""
-    connection.level = LINEARIZABLE
+    connection.level = ""
+    connection.tokens.clear()
     return b"+RESET\r\n"
 
 
@@ -302,7 +304,7 @@ def _describe(dispatcher: Dispatcher, connection: Connection) -> str:
         "watch": len(connection.watches),
         "qbuf": connection.parser.pending_bytes,
         "resp": connection.protocol,
-        "level": connection.level,
+        "level": connection.level or "default",
         "lib-name": connection.library.get(b"LIB-NAME", b"").decode("latin-1"),
         "lib-ver": connection.library.get(b"LIB-VER", b"").decode("latin-1"),
     }
@@ -353,10 +355,13 @@ def _client_help(dispatcher: Dispatcher, connection: Connection, args: list[byte
 def _consistency(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
     """COMITY.CONSISTENCY [level]: what reads of this connection promise."""
     if len(args) == 1:
-        return resp.bulk(connection.level.encode())
+        return resp.bulk((connection.level or dispatcher.host.default.level).encode())
     level = args[1].decode("latin-1").lower()
+    if level == "default":
+        connection.level = ""
+        return resp.OK
     if level not in LEVELS:
-        return resp.error(f"ERR unknown consistency level; use one of {', '.join(LEVELS)}")
+        return resp.error(f"ERR unknown consistency level; use one of {', '.join(LEVELS)}, or default")
     connection.level = level
     return resp.OK
 
@@ -367,8 +372,8 @@ def _digest(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
     group = host.by_name.get(args[1] if len(args) > 1 else b"default")
     if group is None:
         return resp.error("ERR no such keyspace")
-    machine = group.machine
-    return resp.array([resp.integer(machine.applied), resp.bulk(machine.digest().hex().encode())])
+    position, digest = group.digest()
+    return resp.array([resp.integer(position), resp.bulk(digest.hex().encode())])
 
 
 def _status(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
@@ -410,4 +415,6 @@ HANDLERS: dict[bytes, Handler] = {
     b"COMITY.CONSISTENCY": _consistency,
     b"COMITY.DIGEST": _digest,
     b"COMITY.STATUS": _status,
+    b"COMITY.SESSION": keyspace_commands.session,
+    b"KEYSPACE": keyspace_commands.keyspace,
 }

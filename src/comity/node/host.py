@@ -13,19 +13,24 @@ from zlib import crc32
 
 import msgspec
 
+from comity.keyspaces.definition import Keyspace
 from comity.node import messages
 from comity.node.config import HostConfig
 from comity.node.connection import Connection
 from comity.node.dispatch import Dispatcher
 from comity.node.group import Group
 from comity.node.journal import Journal
+from comity.node.keyed import KeyedGroup
+from comity.node.keyspaces import Keyspaces
 from comity.node.metrics import Metrics
+from comity.node.served import Elsewhere, Served
 from comity.node.state_jobs import StateJobs
 from comity.node.turn import Envelope, Turn
 from comity.replica import (
     NEVER,
-    Core,
+    REASON_INVALID,
     CoreContext,
+    KeyedProtocol,
     Member,
     Members,
     NodeId,
@@ -34,14 +39,19 @@ from comity.replica import (
     Protocol,
     Record,
     Recovered,
+    Refused,
     SnapshotRead,
     Stream,
     TransferLeadership,
+    View,
     decode_members,
 )
+from comity.store.cells import CellStore
 from comity.store.engines import Engine
 from comity.store.limits import StoreLimits
 from comity.store.machine import StateMachine
+from comity.store.semantics import Semantics
+from comity.store.touched import keys_of_payload
 
 PASSES_PER_TURN = 4
 INTRODUCED_PEERS = 128
@@ -65,7 +75,7 @@ class Host:
         config: HostConfig,
         journal: Journal,
         engine: Engine,
-        protocols: Mapping[str, Protocol],
+        protocols: Mapping[str, Protocol | KeyedProtocol],
         seed: int,
         note: Callable[..., None] | None = None,
         cache_bytes: int = 64 << 20,
@@ -73,6 +83,7 @@ class Host:
         self.config = config
         self.journal = journal
         self.engine = engine
+        self.protocols = protocols
         self.seed = seed
         self.limits = StoreLimits(cache_bytes=cache_bytes)
         self.note = note if note is not None else _quiet
@@ -91,36 +102,100 @@ class Host:
         self._introduced: dict[int, str] = {}
         self._up: set[int] = set()
         self._frames: dict[int, list[Envelope]] = {}
-        self._dirty: dict[int, Group] = {}
+        self._dirty: dict[int, Served] = {}
         self._deadlines: list[tuple[int, int]] = []
         self._stop_deadline_ns = NEVER
         self.deadline_ns = 0
-        self.groups: dict[int, Group] = {}
-        self.by_name: dict[bytes, Group] = {}
+        self.groups: dict[int, Served] = {}
+        self.elsewhere: dict[int, Served] = {}
+        """Keyspaces of the catalogue that this node does not hold."""
+        self.by_name: dict[bytes, Served] = {}
         for keyspace in config.keyspaces:
-            self._add_group(keyspace.name, protocols[keyspace.replication], keyspace.options)
-        self.default = self.groups[0]
+            self._add_group(keyspace.name, keyspace.replication, keyspace.options)
+        default = self.groups[0]
+        assert isinstance(default, Group)
+        self.default = default
         self.dispatcher = Dispatcher(self)
         self.jobs = StateJobs(self)
+        self.keyspaces = Keyspaces(self)
 
-    def _add_group(self, name: str, protocol: Protocol, options: dict[str, Any]) -> None:
+    def _add_group(self, name: str, replication: str, options: dict[str, Any]) -> None:
         number = group_number(name)
         if number in self.groups:
             raise ValueError(f"keyspaces {name} and {self.groups[number].name} collide; rename one")
+        protocol = self.protocols[replication]
+        if not isinstance(protocol, Protocol) or protocol.views:
+            raise ValueError(
+                f"keyspace {name} cannot be {replication} from the start; create it with KEYSPACE"
+            )
+        known = tuple(sorted(self.config.members))
+        voters = () if self.config.joining else tuple(sorted(member.node for member in known))
+        self._add_log(name, protocol, options, number, Members(voters=voters, known=known), View(0, ()))
+
+    def _add_log(
+        self,
+        name: str,
+        protocol: Protocol,
+        options: dict[str, Any],
+        number: int,
+        members: Members,
+        view: View,
+    ) -> Group:
         machine = StateMachine(number, self.engine, self.limits)
-        core = self._build(name, protocol, options, number, machine)
+        context = self._context(name, members, view)
+        recovered = Recovered(
+            records=self.journal.recovered(number),
+            applied=machine.applied,
+            applied_term=machine.applied_term,
+            members=machine.members,
+        )
+        core = protocol.build(context, msgspec.convert(options, protocol.options), recovered)
         group = Group(self, number, name, protocol, core, machine)
         self.groups[number] = group
         self.by_name[name.encode()] = group
+        return group
 
-    def _build(
-        self, name: str, protocol: Protocol, options: dict[str, Any], number: int, machine: StateMachine
-    ) -> Core:
+    def add_keyspace(self, keyspace: Keyspace) -> Served:
+        """Begin to hold a keyspace of the catalogue."""
+        protocol = self.protocols[keyspace.replication]
+        number, name, view = keyspace.number, keyspace.name, keyspace.view
+        self.elsewhere.pop(number, None)
+        members = Members(voters=tuple(sorted(keyspace.nodes)), known=self.default.core.members.known)
+        group: Served
+        if isinstance(protocol, Protocol):
+            group = self._add_log(name, protocol, keyspace.options, number, members, view)
+        else:
+            machine = CellStore(number, self.engine, self.limits)
+            machine.restore((record.index, record.data) for record in self.journal.recovered(number))
+            semantics = Semantics(protocol.semantics)
+            options = msgspec.convert(keyspace.options, protocol.options)
+            core = protocol.build(self._context(name, members, view), options, machine, semantics.meaning)
+            group = KeyedGroup(self, number, name, protocol, core, machine, semantics)
+            self.groups[number] = group
+            self.by_name[name.encode()] = group
+        group.core.start(self.now_ns)
+        self._dirty[number] = group
+        return group
+
+    def add_elsewhere(self, keyspace: Keyspace) -> Served:
+        """Know of a keyspace that other nodes hold."""
+        group = Elsewhere(self, keyspace.number, keyspace.name, self.protocols[keyspace.replication])
+        self.elsewhere[keyspace.number] = group
+        self.by_name[keyspace.name.encode()] = group
+        return group
+
+    def remove_group(self, number: int) -> None:
+        """Hold or know a keyspace no more; what it stored goes."""
+        group = self.groups.pop(number, None) or self.elsewhere.pop(number)
+        if self.by_name.get(group.name.encode()) is group:
+            del self.by_name[group.name.encode()]
+        self._dirty.pop(number, None)
+        if not isinstance(group, Elsewhere):
+            self.journal.forget(number)
+            self.jobs.erase(group)
+
+    def _context(self, name: str, members: Members, view: View) -> CoreContext:
         config = self.config
-        known = tuple(sorted(config.members))
-        members = Members(
-            voters=() if config.joining else tuple(sorted(member.node for member in known)), known=known
-        )
 
         def stream(label: str) -> Stream:
             return Stream(self.seed, f"{config.node}/{self.incarnation}/{name}/{label}")
@@ -128,14 +203,16 @@ class Host:
         def note(event: str, **fields: object) -> None:
             self.note(event, group=name, **fields)
 
-        context = CoreContext(node=config.node, group=name, members=members, stream=stream, note=note)
-        recovered = Recovered(
-            records=self.journal.recovered(number),
-            applied=machine.applied,
-            applied_term=machine.applied_term,
-            members=machine.members,
+        return CoreContext(
+            node=config.node,
+            group=name,
+            members=members,
+            stream=stream,
+            note=note,
+            view=view,
+            wall_ms=lambda: self.wall_ms,
+            keys_of=keys_of_payload,
         )
-        return protocol.build(context, msgspec.convert(options, protocol.options), recovered)
 
     # -- time
 
@@ -151,8 +228,8 @@ class Host:
         heap = self._deadlines
         while heap and heap[0][0] <= now:
             due, number = heappop(heap)
-            group = self.groups[number]
-            if due != group.scheduled_ns:
+            group = self.groups.get(number)
+            if group is None or due != group.scheduled_ns:
                 continue  # an earlier deadline took its place
             group.scheduled_ns = NEVER
             if group.deadline_ns() <= now:
@@ -161,6 +238,8 @@ class Host:
             else:
                 self._schedule(group)
         self.jobs.consider()
+        if now >= self.keyspaces.due_ns:
+            self.keyspaces.wake()
         return self.wants_turn()
 
     def wants_turn(self) -> bool:
@@ -180,15 +259,15 @@ class Host:
         self.deadline_ns = self._next_deadline()
         return False
 
-    def _stirred(self, group: Group) -> None:
+    def _stirred(self, group: Served) -> None:
         """A peer or the disk told a core something: often that leads to nothing."""
         core = group.core
-        if core.busy or core.leader != group.leader:
+        if core.busy or (not group.keyed and core.leader != group.leader):
             self._dirty[group.number] = group
         elif core.deadline_ns < group.scheduled_ns:
             self._schedule(group)
 
-    def _schedule(self, group: Group) -> None:
+    def _schedule(self, group: Served) -> None:
         """Keep the heap's entry of a group at or before its deadline; entries too early are harmless."""
         due = group.deadline_ns()
         if due < group.scheduled_ns:
@@ -202,6 +281,7 @@ class Host:
         for group in self.groups.values():
             group.core.start(self.now_ns)
             self._dirty[group.number] = group
+        self.keyspaces.start()
         self.members_changed()
         self.note("host started", incarnation=self.incarnation)
 
@@ -217,7 +297,7 @@ class Host:
     def _hand_over(self) -> None:
         """Give leadership to whoever can take it."""
         for group in self.groups.values():
-            if group.core.leader == self.config.node and len(group.core.members.voters) > 1:
+            if isinstance(group, Group) and group.leads and not group.alone and not group.viewed:
                 request = self.request()
                 group.administering[request] = _ignore
                 group.core.administer(self.now_ns, request, TransferLeadership())
@@ -225,11 +305,8 @@ class Host:
 
     def _continue_stop(self) -> None:
         """Stop once leadership is elsewhere (or time is up) and the state is durable."""
-        waiting = any(
-            group.core.leader == self.config.node and len(group.core.members.voters) > 1
-            for group in self.groups.values()
-        )
-        busy = any(group.pending for group in self.groups.values())
+        waiting = any(group.leads and not group.alone and not group.viewed for group in self.groups.values())
+        busy = not all(group.idle for group in self.groups.values())
         if (waiting or busy) and self.now_ns < self._stop_deadline_ns:
             return
         if self.jobs.finish():
@@ -304,10 +381,14 @@ class Host:
                 if kind == messages.KIND_CORE:
                     message = group.protocol.codec.decode(body)
                 elif kind == messages.KIND_FORWARD:
-                    group.on_forward(peer, body)
-                    self._dirty[number] = group
+                    if isinstance(group, Group):
+                        group.on_forward(peer, body)
+                        self._dirty[number] = group
                     continue
-                elif kind == messages.KIND_DECLINE:
+                elif kind == messages.KIND_REPORT:
+                    self.keyspaces.governor.heard(peer, messages.decode_report(body))
+                    continue
+                elif kind == messages.KIND_DECLINE and isinstance(group, Group):
                     group.on_decline(peer, body)
                     self._dirty[number] = group
                     continue
@@ -333,7 +414,7 @@ class Host:
         """Some group's membership may have changed, and with it whom to link with."""
         links: dict[int, str] = dict(self._introduced)
         for group in self.groups.values():
-            for member in group.core.members.known:
+            for member in group.known():
                 if member.node != self.config.node and member.peer:
                     links[member.node] = member.peer
         for member in self.config.members:
@@ -346,9 +427,9 @@ class Host:
     def member(self, node: NodeId) -> Member | None:
         """What is known of a node's addresses."""
         for group in self.groups.values():
-            found = group.core.members.member(node)
-            if found is not None:
-                return found
+            for found in group.known():
+                if found.node == node:
+                    return found
         return next((member for member in self.config.members if member.node == node), None)
 
     # -- disk
@@ -380,7 +461,7 @@ class Host:
         """A background job finished."""
         self.jobs.done(number, error)
 
-    def dirty(self, group: Group) -> None:
+    def dirty(self, group: Served) -> None:
         """The group has something to do this turn."""
         self._dirty[group.number] = group
 
@@ -392,6 +473,9 @@ class Host:
     def administer(self, group: str, operation: Operation, done: Callable[[Outcome], None]) -> None:
         """Ask a group for a membership change or a transfer; done is called in some later turn."""
         target = self.by_name[group.encode()]
+        if not isinstance(target, Group) or target.viewed:
+            done(Refused(REASON_INVALID, "the control group decides who replicates it; see KEYSPACE ALTER"))
+            return
         request = self.request()
         target.administering[request] = done
         target.core.administer(self.now_ns, request, operation)
@@ -403,7 +487,7 @@ class Host:
         """Close the batch: everything the stimuli since the last turn led to, as effects."""
         now = self.now_ns
         dispatcher = self.dispatcher
-        again: dict[int, Group] = {}
+        again: dict[int, Served] = {}
         for _ in range(PASSES_PER_TURN):
             if dispatcher.resumable:
                 dispatcher.resume()
@@ -420,6 +504,7 @@ class Host:
                     again[group.number] = group
                 self._schedule(group)
             self.jobs.consider()
+            self.keyspaces.consider()
         if self.stopping and not self.stopped:
             self._continue_stop()
         turn = Turn()
@@ -440,14 +525,17 @@ class Host:
         return turn
 
     def _next_deadline(self) -> int:
-        deadline = self.jobs.deadline_ns()
+        deadline = min(self.jobs.deadline_ns(), self.keyspaces.due_ns)
         if self.stopping and self.now_ns < self._stop_deadline_ns:
             deadline = min(deadline, self._stop_deadline_ns)  # Once it has passed, only jobs are waited for.
         return min(deadline, self._deadlines[0][0]) if self._deadlines else deadline
 
-    def _carry_out(self, group: Group, now: int) -> None:
+    def _carry_out(self, group: Served, now: int) -> None:
         """The effects of one core, under the duties of their lanes."""
         effects = group.core.take(now)
+        records = group.records()
+        if records:
+            self.journal.add(group.number, records)
         if not effects:
             return
         number = group.number
@@ -473,6 +561,7 @@ class Host:
         for reply in effects.reply:
             group.on_reply(reply, now)
         for request in effects.snapshot:
+            assert isinstance(group, Group)
             if isinstance(request, SnapshotRead):
                 self.jobs.read_chunk(group, request)
             else:
@@ -496,14 +585,12 @@ class Host:
         return result
 
     def _checkpoint(self) -> list[tuple[int, Record]]:
-        return [
-            (group.number, record) for group in self.groups.values() for record in group.core.checkpoint()
-        ]
+        return [(group.number, record) for group in self.groups.values() for record in group.checkpoint()]
 
     def _compacted(self, number: int) -> int:
         group = self.groups.get(number)
         # Records of a keyspace this node no longer serves pin their segments: they are not ours to drop.
-        return group.core.compaction_index() if group is not None else 0
+        return group.compaction_index() if group is not None else 0
 
     # -- looking inside
 
@@ -516,10 +603,9 @@ class Host:
         if self.stopping:
             return False, "stopping"
         for group in self.groups.values():
-            if not group.core.leader:
-                return False, f"keyspace {group.name} has no leader that this node knows of"
-            if group.installing:
-                return False, f"keyspace {group.name} is taking over a snapshot"
+            reason = group.health()
+            if reason:
+                return False, f"keyspace {group.name} {reason}"
         return True, "ready"
 
     def status(self) -> dict[str, Any]:
@@ -535,6 +621,7 @@ class Host:
             "stopping": self.stopping,
             "links": {peer: peer in self._up for peer in sorted(self._links)},
             "groups": {group.name: group.status() for group in self.groups.values()},
+            "catalogue": {"version": self.keyspaces.catalogue.version, "confirmed": self.keyspaces.confirmed},
             "connections": len(self.dispatcher.connections),
             "journal": {
                 "segments": self.journal.segments,

@@ -124,6 +124,12 @@ class Journal:
         """The records of a group found on disk, oldest first; handed out once."""
         return self._recovered.pop(group, ())
 
+    def forget(self, group: int) -> None:
+        """A group is no more: its records pin no segment."""
+        self._recovered.pop(group, None)
+        for segment in self._segments:
+            segment.highest.pop(group, None)
+
     def begin(self) -> None:
         """Start a new incarnation; its record is part of the first segment opened."""
         self.incarnation += 1

@@ -12,6 +12,27 @@ KIND_DECLINE = 2
 """They were not taken: a `Decline`."""
 
 
+KIND_REPORT = 3
+"""What a node says to the leader of the control group: a `Report`."""
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Of one group on the reporting node. epoch: of the view it has adopted. settled, caught_up, position: as
+    its core says."""
+
+    epoch: int
+    settled: int
+    caught_up: tuple[int, ...]
+    position: tuple[int, int]
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True):
+    """version: of the catalogue, confirmed: nothing is served here any more under an older one."""
+
+    version: int
+    groups: dict[int, Position]
+
+
 class Forward(msgspec.Struct, frozen=True, array_like=True):
     """Batches, each encoded once by the node whose clients sent the commands."""
 
@@ -26,10 +47,11 @@ class Decline(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _forward = msgspec.msgpack.Decoder(Forward)
+_report = msgspec.msgpack.Decoder(Report)
 _decline = msgspec.msgpack.Decoder(Decline)
 
 
-def encode(message: Forward | Decline) -> bytes:
+def encode(message: Forward | Decline | Report) -> bytes:
     """The body of an envelope."""
     return _encoder.encode(message)
 
@@ -37,6 +59,11 @@ def encode(message: Forward | Decline) -> bytes:
 def decode_forward(body: bytes | memoryview) -> Forward:
     """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
     return _forward.decode(body)
+
+
+def decode_report(body: bytes | memoryview) -> Report:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
+    return _report.decode(body)
 
 
 def decode_decline(body: bytes | memoryview) -> Decline:

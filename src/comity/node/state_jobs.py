@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from comity.node.group import Group
+from comity.node.served import Served
 from comity.node.turn import Job
 from comity.replica import NEVER, SnapshotChunk, SnapshotRead, SnapshotWrite
 
@@ -67,6 +68,10 @@ class StateJobs:
             return
         then()
         self.consider()
+
+    def erase(self, group: Served) -> None:
+        """Remove what the engine holds of a keyspace that is no more."""
+        self.add("erase", group.machine.erase, _nothing)
 
     # -- flush, sync, compact
 
@@ -131,10 +136,7 @@ class StateJobs:
         """What was flushed survives a crash now: logs may be compacted up to there."""
         host = self.host
         for group in host.groups.values():
-            group.machine.synced()
-            if group.machine.durable > group.core.compaction_index():
-                group.core.compact(host.now_ns, group.machine.durable)
-                host.dirty(group)
+            group.compact(host.now_ns)
 
     def finish(self) -> bool:
         """On a graceful stop: everything applied so far made durable; True when it is."""

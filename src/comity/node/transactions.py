@@ -15,6 +15,7 @@ from comity.node.connection import LOG, READ, Connection, Run
 from comity.node.group import Group
 from comity.node.reads import ReadRun
 from comity.node.routes import ROUTE_HERE, Route
+from comity.node.served import Served
 from comity.store.commands.transactions import encode_exec
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 QUEUED = b"+QUEUED\r\n"
 ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+NO_LOG = (
+    b"-ERR keyspace '%b' has no transactions: its keys are replicated one by one; use one replicated by "
+    b"raft, chain or primary-backup\r\n"
+)
 TOO_LARGE = b"-ERR transaction is too large: at most %d commands and %d bytes may be queued\r\n"
 
 
@@ -79,8 +84,11 @@ class Transactions:
         if not commands and not watches:
             dispatcher.answer(connection, resp.array([]))
             return
-        group = self._group(commands, watches)
-        refusal = dispatcher.refusal(group, write=True)
+        found = self._group(commands, watches)
+        refusal = dispatcher.refusal(found, write=True)
+        group = found if isinstance(found, Group) else None
+        if found is not None and group is None:
+            refusal = refusal or NO_LOG % found.name.encode()
         if group is None or refusal is not None:
             dispatcher.answer(connection, refusal or b"")
             return
@@ -105,7 +113,7 @@ class Transactions:
 
     def _group(
         self, commands: list[list[bytes]], watches: dict[tuple[int, bytes], tuple[int, int]]
-    ) -> Group | None:
+    ) -> Served | None:
         dispatcher = self.dispatcher
         numbers = {number for number, _ in watches}
         for args in commands:
@@ -125,8 +133,11 @@ class Transactions:
         dispatcher = self.dispatcher
         keys = args[1:]
         groups = {dispatcher.group_of_key(key).number for key in keys}
-        group = dispatcher.host.groups[groups.pop()] if len(groups) == 1 else None
-        refusal = dispatcher.refusal(group, write=False)
+        found = dispatcher.host.groups[groups.pop()] if len(groups) == 1 else None
+        refusal = dispatcher.refusal(found, write=False)
+        group = found if isinstance(found, Group) else None
+        if found is not None and group is None:
+            refusal = refusal or NO_LOG % found.name.encode()
         if group is None or refusal is not None:
             dispatcher.answer(connection, refusal or b"")
             return

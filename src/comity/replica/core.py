@@ -237,6 +237,7 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     name: as written in a keyspace's REPLICATION. summary: one line for people.
     options: a msgspec Struct type of the protocol's options, all with defaults, validated there.
     build: (context, options, recovered) -> core. promise: (options, replicas) -> what it promises.
+    views: whether the control group decides who replicates, through `Core.view`.
     """
 
     name: str
@@ -245,3 +246,4 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     codec: Codec
     build: Callable[[CoreContext, Any, Recovered], Core]
     promise: Callable[[Any, int], Promise] | None = None
+    views: bool = False

@@ -28,11 +28,14 @@ class Context(WorkingSet):
     exist. index: of the log entry being applied. protocol: 2 or 3, the RESP version of the reply; null
     and null_array: "nothing" in it. draw: differs between the random choices of one entry.
     keys: how many cells there are, expired ones included until they are reclaimed.
+    catalogue, catalogue_version: opaque, changed by one internal command; no client's command touches them.
     execute: carries out one command, for those that contain commands.
     """
 
     __slots__ = (
         "buckets",
+        "catalogue",
+        "catalogue_version",
         "clients",
         "draw",
         "execute",
@@ -51,6 +54,8 @@ class Context(WorkingSet):
         self.clients = clients
         self.expiry = ExpiryIndex(engine, prefix)
         self.buckets = [0] * WATCH_BUCKETS
+        self.catalogue = b""
+        self.catalogue_version = 0
         self.keys = 0
         self.now_ms = 0
         self.index = 0

@@ -25,7 +25,7 @@ from comity.store.limits import KEY_OVERHEAD_BYTES, StoreLimits
 from comity.store.meta import VERSION, Meta, decode_buckets, decode_meta, encode_buckets, encode_meta
 from comity.store.origins import OriginTable
 from comity.store.snapshots import SnapshotChunkData, SnapshotReceiver, SnapshotSender
-from comity.store.table import TABLE, find, unknown_command, wrong_arity
+from comity.store.table import INTERNAL, TABLE, find, unknown_command, wrong_arity
 
 DIGEST_BYTES = 32
 
@@ -54,7 +54,7 @@ def _callables(commands: list[tuple[bytes, Command]]) -> dict[bytes, _Callable]:
     return found
 
 
-_IN_LOG = _callables([*TABLE.items()])
+_IN_LOG = _callables([*TABLE.items(), *INTERNAL.items()])
 _IN_READ = _callables([(name, command) for name, command in TABLE.items() if "readonly" in command.flags])
 
 
@@ -135,6 +135,7 @@ class StateMachine:
         context.index = meta.applied
         if meta.buckets:
             context.buckets = decode_buckets(meta.buckets)
+        context.catalogue, context.catalogue_version = meta.catalogue, meta.catalogue_version
         context.execute = execute
         context.flush_all = self._flush_all
         self._generation = meta.generation
@@ -269,6 +270,11 @@ class StateMachine:
 
     # -- asking
 
+    @property
+    def catalogue(self) -> tuple[int, bytes]:
+        """(version, the catalogue of keyspaces), of the group that keeps it."""
+        return self._context.catalogue_version, self._context.catalogue
+
     def answers(self, origin: int, incarnation: int, sequence: int) -> list[bytes] | None:
         """The kept answers to a batch, None where it was not applied or they are not kept."""
         row = self._origins.rows.get(origin)
@@ -389,6 +395,8 @@ class StateMachine:
             uses=context.clients.uses,
             malformed=self.malformed,
             buckets=encode_buckets(context.buckets),
+            catalogue=context.catalogue,
+            catalogue_version=context.catalogue_version,
         )
 
     def end_flush(self, job: FlushJob) -> None:
@@ -454,6 +462,7 @@ class StateMachine:
         for place, cell in context.walk():
             state.update(encode((place, cell)))
         state.update(encode_buckets(context.buckets))
+        state.update(encode((context.catalogue_version, context.catalogue)))
         for origin, row in self._origins.records():
             state.update(encode((origin, row)))
         for client, record in context.clients.records():
@@ -481,6 +490,12 @@ class StateMachine:
             "generation": self._generation,
             "snapshot_views": len(self._sender),
         }
+
+    def erase(self) -> None:
+        """Remove everything the engine holds of this group, for a keyspace that is no more."""
+        self._sender.close()
+        everything = layout.generation_range(self.group, layout.GENERATION_META, layout.GENERATION_LAST)
+        self.engine.write((), [everything])
 
     def close(self) -> None:
         """Let go of the engine, which others may go on using."""

@@ -17,7 +17,8 @@ class Meta(msgspec.Struct, array_like=True, kw_only=True):
 
     version: of the whole layout. applied, term, members: the position in the log. stamp_ms: the time.
     generation: which one holds the data. keys, expires, uses, malformed: counters. buckets: the index of
-    the last deletion in each bucket of keys, u64 big-endian each.
+    the last deletion in each bucket of keys, u64 big-endian each. catalogue: of all keyspaces, in the state
+    of the group that keeps it.
     """
 
     version: int
@@ -31,6 +32,8 @@ class Meta(msgspec.Struct, array_like=True, kw_only=True):
     uses: int
     malformed: int
     buckets: bytes
+    catalogue_version: int = 0
+    catalogue: bytes = b""
 
 
 encode_meta = msgspec.msgpack.Encoder().encode

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from comity.store.command import Command, command, subcommand
-from comity.store.commands import connection, expiry, keys, strings, transactions
+from comity.store.commands import catalogue, connection, expiry, keys, strings, transactions
 
 __all__ = [
+    "INTERNAL",
     "TABLE",
     "Command",
     "arity_fits",
@@ -333,6 +334,19 @@ _COMMAND_SUBCOMMANDS = (
     subcommand("COMMAND HELP", 2, _QUIET, "5.0.0", "List the sub-commands"),
 )
 
+_KEYSPACE_SUBCOMMANDS = (
+    subcommand("KEYSPACE CREATE name [REPLICATION protocol] [CONSISTENCY level] [REPLICAS count] "
+         "[OPTION name value]...", -3, f"admin {_SESSION}", "7.0.0",
+         "Have keys with a prefix replicated in a way of their own"),
+    subcommand("KEYSPACE LIST", 2, _SESSION, "7.0.0", "List the keyspaces"),
+    subcommand("KEYSPACE INFO name", 3, _SESSION, "7.0.0", "Describe a keyspace, as JSON"),
+    subcommand("KEYSPACE ALTER name [CONSISTENCY level] [REPLICAS count]", -3, f"admin {_SESSION}",
+         "7.0.0", "Change what a keyspace promises, or who holds it"),
+    subcommand("KEYSPACE DROP name", 3, f"admin {_SESSION} dangerous", "7.0.0",
+         "Delete a keyspace with everything in it"),
+    subcommand("KEYSPACE HELP", 2, _SESSION, "7.0.0", "List the sub-commands"),
+)
+
 _CONNECTION = (
     command(
         "PING [message]", -1, "connection fast", connection.ping, "connection", "1.0.0",
@@ -385,8 +399,18 @@ _CONNECTION = (
         tips=f"{_UNSTABLE} {EACH_SHARD} response_policy:special",
     ),
     command(
-        "COMITY.CONSISTENCY [linearizable|sequential|session|eventual]", -1, f"{_SESSION} fast",
-        connection.elsewhere, "comity", "7.0.0", "Choose what reads of this connection promise",
+        "COMITY.CONSISTENCY [linearizable|sequential|causal|session|eventual|default]", -1,
+        f"{_SESSION} fast", connection.elsewhere, "comity", "7.0.0",
+        "Choose what this connection is promised, where its keyspace can give it",
+    ),
+    command(
+        "COMITY.SESSION [token]", -1, f"{_SESSION} fast", connection.elsewhere, "comity", "7.0.0",
+        "Reply with what this session has seen, or go on with a session from elsewhere",
+    ),
+    command(
+        "KEYSPACE", -2, f"{_SESSION} admin", connection.elsewhere, "comity", "7.0.0",
+        "What concerns keyspaces", complexity="that of the sub-command",
+        subcommands=_KEYSPACE_SUBCOMMANDS,
     ),
     command(
         "COMITY.DIGEST [keyspace]", -1, _SESSION, connection.elsewhere, "comity", "7.0.0",
@@ -398,12 +422,22 @@ _CONNECTION = (
         "Describe this node and its groups, as JSON",
     ),
 )
+
+_INTERNAL = (
+    command(
+        "COMITY.CATALOGUE version catalogue", 3, "write", catalogue.catalogue, "comity", "7.0.0",
+        "Replace the catalogue of keyspaces if it has that version still",
+    ),
+)
 # fmt: on
 
 TABLE: Mapping[bytes, Command] = MappingProxyType(
     {entry.name: entry for entry in (*_STRINGS, *_KEYS, *_EXPIRY, *_TRANSACTIONS, *_CONNECTION)}
 )
 """All commands, by upper-case name."""
+
+INTERNAL: Mapping[bytes, Command] = MappingProxyType({entry.name: entry for entry in _INTERNAL})
+"""Commands that only nodes put into the log, never clients."""
 
 _AS_WRITTEN: dict[bytes, Command] = {
     spelling: entry for name, entry in TABLE.items() for spelling in (name, name.lower(), name.capitalize())

@@ -186,7 +186,7 @@ def test_command_docs_hold_what_redis_cli_hints_with() -> None:
 def test_command_list_filters_by_category_and_pattern() -> None:
     assert "get" in parsed(command(words("COMMAND LIST FILTERBY ACLCAT read"), 2))
     assert "set" not in parsed(command(words("COMMAND LIST FILTERBY aclcat READ"), 2))
-    assert parsed(command(words("COMMAND LIST FILTERBY PATTERN comity.s*"), 2)) == ["comity.status"]
+    assert parsed(command(words("COMMAND LIST FILTERBY PATTERN comity.st*"), 2)) == ["comity.status"]
     assert parsed(command(words("COMMAND LIST FILTERBY MODULE json"), 2)) == []
 
 

@@ -1,0 +1,339 @@
+"""A keyspace of registers on this node: its core, its cells, and the commands of this node's clients.
+
+Each command on a key is one operation, asked of the core at once; its answer comes when the protocol has
+it. Answers of a connection leave in the order of its commands. Commands on several keys are taken where the
+protocol promises nothing about several keys anyway; they are then one operation a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from comity.formats import resp
+from comity.node.connection import Connection, Run
+from comity.node.errors import INDETERMINATE, NO_QUORUM
+from comity.node.served import Served
+from comity.replica import (
+    LINEARIZABLE,
+    NEVER,
+    REASON_INVALID,
+    REASON_OVERLOADED,
+    Answered,
+    KeyedCore,
+    KeyedProtocol,
+    KeyOperation,
+    Record,
+    Refused,
+    Reply,
+    View,
+)
+from comity.store.cells import CellStore
+from comity.store.semantics import Semantics
+
+if TYPE_CHECKING:
+    from comity.node.host import Host
+    from comity.node.routes import Route
+
+RUN_COMMANDS = 1024
+"""Commands of one connection taken at once."""
+
+SUMS = frozenset({"del", "unlink", "exists", "touch"})
+ONE_BY_ONE = {"mget": b"GET", "mset": b"SET"}
+SEVERAL = SUMS | ONE_BY_ONE.keys()
+"""Commands on several keys that mean something key by key."""
+
+
+class KeyedRun:
+    """Commands of one connection that are answered together, in order."""
+
+    __slots__ = ("answers", "busy", "connection", "level", "missing", "run")
+
+    def __init__(self, connection: Connection, count: int, level: str, run: Run) -> None:
+        self.connection = connection
+        self.run = run
+        self.level = level
+        self.answers: list[bytes] = [b""] * count
+        self.missing = count
+        self.busy: dict[bytes, list[_Part]] = {}
+        """Keys with an operation under way, and what waits behind it."""
+
+
+class _Part:
+    """One operation: of a command, or of a command on several keys one of them."""
+
+    __slots__ = ("args", "gather", "key", "owner", "position", "slot", "writes")
+
+    def __init__(
+        self,
+        owner: KeyedRun,
+        slot: int,
+        key: bytes,
+        args: list[bytes],
+        writes: bool,
+        gather: _Gather | None = None,
+        position: int = 0,
+    ) -> None:
+        self.owner = owner
+        self.slot = slot
+        self.key = key
+        self.args = args
+        self.writes = writes
+        self.gather = gather
+        self.position = position
+
+
+class _Gather:
+    """The answers of one command on several keys, and how they become one."""
+
+    __slots__ = ("answers", "missing", "name")
+
+    def __init__(self, name: str, count: int) -> None:
+        self.name = name
+        self.answers: list[bytes] = [b""] * count
+        self.missing = count
+
+    def reply(self) -> bytes:
+        """One answer out of all."""
+        for answer in self.answers:
+            if answer[:1] == b"-":
+                return answer
+        if self.name == "mget":
+            return resp.array(self.answers)
+        if self.name == "mset":
+            return resp.OK
+        return resp.integer(sum(int(answer[1:-2]) for answer in self.answers))
+
+
+class KeyedGroup(Served):
+    """The operations of one keyspace of registers, from this node's connections to its core and back."""
+
+    keyed = True
+    core: KeyedCore
+    machine: CellStore
+
+    def __init__(
+        self,
+        host: Host,
+        number: int,
+        name: str,
+        protocol: KeyedProtocol,
+        core: KeyedCore,
+        machine: CellStore,
+        semantics: Semantics,
+    ) -> None:
+        super().__init__(host, number, name, protocol)
+        self.core = core
+        self.machine = machine
+        self.semantics = semantics
+        self.requests: dict[int, _Part] = {}
+        self.behind = 0
+        """Parts that wait for one on the same key."""
+
+    # -- commands
+
+    def unsuited(self, route: Route, args: list[bytes], keys: Sequence[bytes], level: str) -> bytes | None:
+        """The error of a command that this keyspace cannot carry out; None for one it can."""
+        reason = self.semantics.refusal(self.protocol.atomic, args)
+        if reason is None and len(keys) != 1:
+            if route.name not in SEVERAL:
+                reason = "it takes several keys, and here each key is replicated on its own"
+            elif level == LINEARIZABLE:
+                reason = "on several keys it would not be atomic; send one for each key"
+        if reason is None:
+            return None
+        name = route.name.upper()
+        place = f"keyspace '{self.name}' ({self.protocol.name})"
+        return resp.error(f"ERR {name} is not possible in {place}: {reason}")
+
+    def submit(self, run: KeyedRun, commands: list[tuple[Route, list[bytes], list[bytes]]]) -> None:
+        """Carry out commands of a connection: (route, arguments, keys) each."""
+        for slot, (route, args, keys) in enumerate(commands):
+            writes = "write" in route.command.flags
+            if len(keys) == 1:
+                self._begin(_Part(run, slot, keys[0], args, writes))
+                continue
+            gather = _Gather(route.name, len(keys))
+            name = ONE_BY_ONE.get(route.name, args[0])
+            for position, key in enumerate(keys):
+                words = [name, key, args[2 + 2 * position]] if route.name == "mset" else [name, key]
+                self._begin(_Part(run, slot, key, words, writes, gather, position))
+
+    def _begin(self, part: _Part) -> None:
+        """Ask for it now, or behind what the same run wants of the same key."""
+        if not self.protocol.atomic:
+            waiting = part.owner.busy.get(part.key)
+            if waiting is not None:
+                waiting.append(part)
+                self.behind += 1
+                return
+            part.owner.busy[part.key] = []
+        self._ask(part)
+
+    def _ask(self, part: _Part) -> None:
+        host = self.host
+        owner = part.owner
+        operation = KeyOperation(
+            key=part.key,
+            payload=self.semantics.encode(owner.connection.protocol, [part.args], part.key),
+            writes=part.writes,
+            level=owner.level,
+            token=owner.connection.tokens.get(self.number, b""),
+        )
+        request = host.request()
+        self.requests[request] = part
+        self.core.execute(host.now_ns, request, operation)
+
+    def on_reply(self, reply: Reply, now_ns: int) -> None:
+        """The core's answer to an operation."""
+        part = self.requests.pop(reply.request, None)
+        if part is None:
+            return
+        outcome = reply.outcome
+        if isinstance(outcome, Answered):
+            if outcome.token:
+                tokens = part.owner.connection.tokens
+                tokens[self.number] = self.join_tokens(tokens.get(self.number, b""), outcome.token)
+            self._done(part, outcome.reply)
+        elif isinstance(outcome, Refused):
+            self._done(part, _refused(outcome))
+        else:
+            self._done(part, INDETERMINATE)
+
+    def _done(self, part: _Part, answer: bytes) -> None:
+        if not self.protocol.atomic:
+            waiting = part.owner.busy[part.key]
+            if waiting:
+                self.behind -= 1
+                self._ask(waiting.pop(0))
+                self.host.dirty(self)
+            else:
+                del part.owner.busy[part.key]
+        self._answer(part, answer)
+
+    def _answer(self, part: _Part, answer: bytes) -> None:
+        owner = part.owner
+        gather = part.gather
+        if gather is not None:
+            gather.answers[part.position] = answer
+            gather.missing -= 1
+            if gather.missing:
+                return
+            answer = gather.reply()
+        owner.answers[part.slot] = answer
+        owner.missing -= 1
+        if not owner.missing:
+            self.host.deliver([owner.run], owner.answers)
+
+    def join_tokens(self, first: bytes, second: bytes) -> bytes:
+        """A token that says a session has seen what either says."""
+        return self.core.join_tokens(first, second) if first else second
+
+    def oldest_ns(self) -> int:
+        """When the first operation under way arrived."""
+        return next(iter(self.requests.values())).owner.run.arrived_ns if self.requests else NEVER
+
+    # -- the turn
+
+    def push(self, now_ns: int) -> None:
+        """Everything was asked as it came."""
+
+    def records(self) -> Sequence[Record]:
+        """What this turn put into the cells, as one record."""
+        record = self.machine.record()
+        if record is None:
+            return ()
+        self.host.jobs.applied()
+        return (Record(*record),)
+
+    def deadline_ns(self) -> int:
+        """When the core or the first request wants attention."""
+        deadline = self.core.deadline_ns
+        if self.requests:
+            deadline = min(deadline, self.oldest_ns() + self.host.config.bounds.request_deadline_ns)
+        return deadline
+
+    def wake(self, now_ns: int) -> None:
+        """Time for the core, and for giving up on what waited too long."""
+        if self.core.deadline_ns <= now_ns:
+            self.core.wake(now_ns)
+        limit = now_ns - self.host.config.bounds.request_deadline_ns
+        while self.requests:
+            request, part = next(iter(self.requests.items()))
+            if part.owner.run.arrived_ns > limit:
+                return
+            del self.requests[request]
+            outcome = self.core.abandon(now_ns, request)
+            behind = part.owner.busy.pop(part.key, [])
+            self.behind -= len(behind)
+            self._answer(part, NO_QUORUM if isinstance(outcome, Refused) else INDETERMINATE)
+            for later in behind:
+                self._answer(later, NO_QUORUM)
+
+    # -- the state
+
+    def compact(self, now_ns: int) -> None:
+        """The cells' own position says it all."""
+        self.machine.synced()
+
+    def compaction_index(self) -> int:
+        """Records up to the durable state are needed no more."""
+        return self.machine.durable
+
+    def checkpoint(self) -> Sequence[Record]:
+        """Cells need no hard state of their own."""
+        return ()
+
+    # -- who
+
+    @property
+    def idle(self) -> bool:
+        """Whether no operation is under way."""
+        return not self.requests
+
+    def refusal(self, write: bool) -> bytes | None:
+        """Too much waits already, or the catalogue says that this node has no part in it."""
+        if len(self.requests) + self.behind >= self.host.config.bounds.commands_waiting:
+            return resp.error(
+                "TRYAGAIN too many commands are waiting on this node: nothing was done; try again later"
+            )
+        return None
+
+    @property
+    def view(self) -> View | None:
+        """The view in force on this node."""
+        return self.core.current
+
+    def digest(self) -> tuple[int, bytes]:
+        """(number of the last record, digest of what clients' keys hold here)."""
+        return self.machine.applied, self.machine.digest(self._data)
+
+    def _data(self, cell: bytes) -> bytes | None:
+        return self.core.client_value(cell)
+
+    def status(self) -> dict[str, Any]:
+        """For /status."""
+        view = self.core.current
+        return {
+            "protocol": self.protocol.name,
+            **self.core.status(),
+            "level": self.level,
+            "epoch": view.epoch,
+            "nodes": list(view.nodes),
+            "settled": self.core.settled,
+            "waiting_commands": len(self.requests) + self.behind,
+            "store": self.machine.stats(),
+        }
+
+    def check(self) -> None:
+        """Audit the core and the bookkeeping of operations."""
+        self.core.check()
+        assert self.behind >= 0, "more operations went on than waited"
+
+
+def _refused(outcome: Refused) -> bytes:
+    if outcome.reason == REASON_INVALID:
+        return resp.error(f"ERR {outcome.detail}")
+    if outcome.reason == REASON_OVERLOADED:
+        return resp.error(f"TRYAGAIN {outcome.detail or 'too much waits'}: nothing was done; try again later")
+    return resp.error(f"CLUSTERDOWN {outcome.detail or 'no quorum'}: nothing was done; try again later")

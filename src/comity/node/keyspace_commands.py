@@ -1,0 +1,300 @@
+"""KEYSPACE and COMITY.SESSION: which keyspaces there are, what they promise, and what a session has seen."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from comity.formats import resp
+from comity.keyspaces import definition
+from comity.keyspaces.definition import ACTIVE, Catalogue, KeyspaceError
+from comity.node.connection import LEVELS, LOG, Connection, Run
+from comity.node.served import LOG_LEVELS
+from comity.replica import KeyedProtocol, Protocol
+
+if TYPE_CHECKING:
+    from comity.node.dispatch import Dispatcher
+    from comity.node.host import Host
+
+TOKEN_BYTES = 64 << 10
+
+HELP = (
+    "KEYSPACE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CREATE <name> [REPLICATION <protocol>] [CONSISTENCY <level>] [REPLICAS <count>]",
+    "       [OPTION <name> <value>]...",
+    "    Keys that begin with '<name>:' are replicated in this way from now on.",
+    "LIST",
+    "    List the keyspaces: name, protocol, level, state.",
+    "INFO <name>",
+    "    Describe a keyspace, as JSON.",
+    "ALTER <name> [CONSISTENCY <level>] [REPLICAS <count>]",
+    "    Change what a keyspace promises unless asked for less, or how many nodes hold it.",
+    "DROP <name>",
+    "    Delete a keyspace with everything in it.",
+    "HELP",
+    "    Print this help.",
+)
+
+
+def keyspace(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes | None:
+    """KEYSPACE: see `HELP`."""
+    handler = HANDLERS.get(args[1].upper())
+    if handler is None:
+        shown = args[1][:128].decode("latin-1")
+        return resp.error(f"ERR unknown subcommand '{shown}'. Try KEYSPACE HELP.")
+    try:
+        return handler(dispatcher, connection, args)
+    except KeyspaceError as error:
+        return resp.error(f"ERR {error}")
+
+
+def _create(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes | None:
+    host = dispatcher.host
+    name = _name(args)
+    words, options = _options(args)
+    replication = words.get("REPLICATION", "raft")
+    protocol = _protocol(host, replication)
+    checked = _checked(protocol, options)
+    members = host.default.core.members.voters
+    replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else len(members)
+    level = _level(protocol, checked, replicas, words.get("CONSISTENCY"))
+
+    def edit(catalogue: Catalogue) -> Catalogue:
+        nodes = definition.choose_nodes(members, replicas, catalogue.numbers)
+        return definition.create(
+            catalogue, name, replication=replication, level=level, options=checked, nodes=nodes
+        )
+
+    def holds(catalogue: Catalogue) -> bool:
+        found = catalogue.keyspaces.get(name)
+        return found is not None and found.state == ACTIVE
+
+    if name.encode() in host.by_name:
+        raise KeyspaceError(f"there is a keyspace {name!r} already; choose another name, or drop it first")
+    return _change(dispatcher, connection, edit, f"keyspace '{name}'", holds)
+
+
+def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes | None:
+    host = dispatcher.host
+    name = _name(args)
+    words, options = _options(args)
+    if "REPLICATION" in words or options:
+        raise KeyspaceError(
+            "the protocol of a keyspace and its options cannot be changed while it holds data; create "
+            "another keyspace and copy the keys"
+        )
+    found = definition.find(host.keyspaces.catalogue, name)
+    protocol = _protocol(host, found.replication)
+    members = host.default.core.members.voters
+    replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else len(found.nodes)
+    if replicas != len(found.nodes) and isinstance(protocol, Protocol) and not protocol.views:
+        raise KeyspaceError(
+            f"keyspace {name!r} votes on its own members ({found.replication}): use comity member for it"
+        )
+    level = _level(protocol, found.options, replicas, words.get("CONSISTENCY", found.level))
+    if not 1 <= replicas <= len(members):
+        definition.choose_nodes(members, replicas, 0)
+    kept = [node for node in found.nodes if node in members]
+    others = [node for node in members if node not in kept]
+    nodes = tuple((kept + others)[:replicas])
+
+    def edit(catalogue: Catalogue) -> Catalogue:
+        return definition.changed(catalogue, name, level=level, nodes=nodes)
+
+    def holds(catalogue: Catalogue) -> bool:
+        now = catalogue.keyspaces.get(name)
+        return now is not None and now.level == level and now.nodes == nodes
+
+    return _change(dispatcher, connection, edit, f"the change of keyspace '{name}'", holds)
+
+
+def _drop(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes | None:
+    name = _name(args)
+    definition.drop(dispatcher.host.keyspaces.catalogue, name)
+
+    def edit(catalogue: Catalogue) -> Catalogue:
+        return definition.drop(catalogue, name)
+
+    def holds(catalogue: Catalogue) -> bool:
+        return name not in catalogue.keyspaces
+
+    return _change(dispatcher, connection, edit, f"the end of keyspace '{name}'", holds)
+
+
+def _change(
+    dispatcher: Dispatcher,
+    connection: Connection,
+    edit: Callable[[Catalogue], Catalogue],
+    what: str,
+    holds: Callable[[Catalogue], bool],
+) -> bytes | None:
+    """Ask the control group; the connection is answered when it is in force."""
+    host = dispatcher.host
+    refusal = dispatcher.refusal(host.default, write=True)
+    if refusal is not None:
+        return refusal
+    connection.mode = LOG
+    connection.group = 0
+    connection.outstanding += 1
+    run = Run(connection, 1, host.now_ns, dispatcher.routes.by_name[b"KEYSPACE"])
+    host.keyspaces.change(edit, what, holds, lambda reply: host.deliver([run], [reply]))
+    return None
+
+
+def _list(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
+    host = dispatcher.host
+    states = {name: found.state for name, found in host.keyspaces.catalogue.keyspaces.items()}
+    rows = [
+        (name.decode(), group.protocol.name, group.level, states.get(name.decode(), ACTIVE))
+        for name, group in host.by_name.items()
+    ]
+    rows.sort(key=lambda row: (row[0] != definition.DEFAULT, row[0]))
+    return resp.array([resp.array([resp.bulk(word.encode()) for word in row]) for row in rows])
+
+
+def _info(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
+    host = dispatcher.host
+    name = _name(args)
+    group = host.by_name.get(name.encode())
+    if group is None:
+        definition.find(host.keyspaces.catalogue, name)
+        raise KeyspaceError(f"keyspace {name!r} is not known here yet; try again")
+    found = host.keyspaces.catalogue.keyspaces.get(name)
+    words: dict[str, Any] = {
+        "name": name,
+        "replication": group.protocol.name,
+        "level": group.level,
+        "levels": list(group.levels),
+        "refusals": group.refusals,
+        "number": group.number,
+    }
+    if found is not None:
+        words.update(host.keyspaces.describe(found))
+        if found.state != ACTIVE and host.keyspaces.governor.governs:
+            words["unconfirmed"] = host.keyspaces.governor.unconfirmed(found.since)
+    words["here"] = group.status()
+    return resp.bulk(json.dumps(words, indent=1, default=str).encode())
+
+
+def _help(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
+    return resp.array([resp.simple(line) for line in HELP])
+
+
+HANDLERS: dict[bytes, Callable[[Dispatcher, Connection, list[bytes]], bytes | None]] = {
+    b"CREATE": _create,
+    b"LIST": _list,
+    b"INFO": _info,
+    b"ALTER": _alter,
+    b"DROP": _drop,
+    b"HELP": _help,
+}
+
+
+# -- reading the words of a command
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise KeyspaceError(f"{data!r} is not text") from None
+
+
+def _name(args: Sequence[bytes]) -> str:
+    if len(args) < 3:
+        raise KeyspaceError("the name of a keyspace is missing; see KEYSPACE HELP")
+    return _text(args[2])
+
+
+def _options(args: Sequence[bytes]) -> tuple[dict[str, str], dict[str, str]]:
+    """({word: value}, {option of the protocol: value}) after the name."""
+    words: dict[str, str] = {}
+    options: dict[str, str] = {}
+    position = 3
+    while position < len(args):
+        word = _text(args[position]).upper()
+        if word in ("REPLICATION", "CONSISTENCY", "REPLICAS") and position + 1 < len(args):
+            words[word] = _text(args[position + 1]).lower()
+            position += 2
+        elif word == "OPTION" and position + 2 < len(args):
+            options[_text(args[position + 1]).lower().replace("-", "_")] = _text(args[position + 2])
+            position += 3
+        else:
+            raise KeyspaceError(f"syntax error at {word!r}; see KEYSPACE HELP")
+    return words, options
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or len(text) > 4:
+        raise KeyspaceError(f"REPLICAS is {text!r}; it must be a number of nodes")
+    return int(text)
+
+
+def _protocol(host: Host, name: str) -> Protocol | KeyedProtocol:
+    protocol = host.protocols.get(name)
+    if protocol is None:
+        known = ", ".join(sorted(host.protocols))
+        raise KeyspaceError(f"there is no replication {name!r}; there are: {known}")
+    return protocol
+
+
+def _checked(protocol: Protocol | KeyedProtocol, options: dict[str, str]) -> dict[str, Any]:
+    """Options as their protocol has them. Raises `KeyspaceError`."""
+    known = [field.name for field in msgspec.structs.fields(protocol.options)]
+    for name in options:
+        if name not in known:
+            raise KeyspaceError(
+                f"{protocol.name} has no option {name!r}; it has: {', '.join(known) or 'none'}"
+            )
+    try:
+        built = msgspec.convert(options, protocol.options, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise KeyspaceError(f"the options of {protocol.name}: {error}") from None
+    values = msgspec.to_builtins(built)
+    return {name: values[name] for name in options}
+
+
+def _level(
+    protocol: Protocol | KeyedProtocol, options: dict[str, Any], replicas: int, wanted: str | None
+) -> str:
+    """The level asked for, or the strongest there is. Raises `KeyspaceError` where it cannot be given."""
+    levels: tuple[str, ...] = LOG_LEVELS
+    refusals: dict[str, str] = {}
+    if protocol.promise is not None:
+        promise = protocol.promise(msgspec.convert(options, protocol.options), replicas)
+        levels, refusals = promise.levels, promise.refusals
+    if wanted is None:
+        return levels[0]
+    if wanted not in levels:
+        unknown = "there is no such level" if wanted not in LEVELS else "it cannot give it"
+        reason = refusals.get(wanted, unknown)
+        raise KeyspaceError(f"{protocol.name} is not {wanted}: {reason}; it gives {', '.join(levels)}")
+    return wanted
+
+
+# -- sessions
+
+
+def session(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
+    """COMITY.SESSION [token]: what this session has seen in each keyspace, to be taken elsewhere."""
+    if len(args) == 1:
+        return resp.bulk(base64.urlsafe_b64encode(msgspec.msgpack.encode(connection.tokens)))
+    if len(args) != 2:
+        return resp.error("ERR wrong number of arguments for 'comity.session' command")
+    if len(args[1]) > TOKEN_BYTES:
+        return resp.error(f"ERR a session token is at most {TOKEN_BYTES} bytes")
+    try:
+        data = base64.b64decode(args[1], altchars=b"-_", validate=True)
+        tokens = msgspec.msgpack.decode(data, type=dict[int, bytes])
+    except (binascii.Error, msgspec.MsgspecError):
+        return resp.error("ERR that is no session token; COMITY.SESSION without arguments gives one")
+    for number, token in tokens.items():
+        group = dispatcher.host.groups.get(number)
+        if group is not None:
+            connection.tokens[number] = group.join_tokens(connection.tokens.get(number, b""), token)
+    return resp.OK

@@ -1,0 +1,305 @@
+"""The catalogue of keyspaces on this node: adopted as the control group decides, confirmed, changed.
+
+The control group is the `default` keyspace's. What it has applied here decides which keyspaces there are;
+`Keyspaces.consider` brings the groups of this host in line, and tells the leader once nothing is served under
+an older catalogue. A node that starts serves nothing of the catalogue until it knows that what it has
+applied is as new as anything committed before it started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from comity.formats import resp
+from comity.keyspaces import definition
+from comity.keyspaces.definition import ACTIVE, ANNOUNCED, Catalogue, Keyspace, KeyspaceError
+from comity.node import messages
+from comity.node.config import MILLISECOND_NS
+from comity.node.connection import Connection, Run
+from comity.node.governor import Governor
+from comity.node.served import Served
+from comity.replica import NEVER, Outcome, ReadAt
+from comity.store.commands.catalogue import NAME
+
+if TYPE_CHECKING:
+    from comity.node.host import Host
+
+REPORT_NS = 200 * MILLISECOND_NS
+ASK_AGAIN_NS = 100 * MILLISECOND_NS
+ATTEMPTS = 20
+"""How often a change is tried anew because another came before it."""
+
+WAITING_CHANGES = 100
+
+STARTING = "LOADING this node does not know yet which keyspaces there are"
+
+Edit = Callable[[Catalogue], Catalogue]
+
+
+class Change:
+    """A client's wish to change the catalogue. done: given the reply; holds: whether it is in force."""
+
+    __slots__ = ("attempts", "done", "due_ns", "edit", "holds", "what")
+
+    def __init__(
+        self,
+        edit: Edit,
+        what: str,
+        holds: Callable[[Catalogue], bool],
+        done: Callable[[bytes], None],
+        due_ns: int,
+    ) -> None:
+        self.edit = edit
+        self.what = what
+        self.holds = holds
+        self.done = done
+        self.due_ns = due_ns
+        self.attempts = 0
+
+
+class Keyspaces:
+    """The keyspaces of one host beside those it was started with."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.catalogue = definition.EMPTY
+        self.governor = Governor(self)
+        self.ready = False
+        self.confirmed = 0
+        self.waiting: list[Change] = []
+        self._version = 0
+        self._adopted_ns = 0
+        self._numbers: dict[str, int] = {}
+        self._ready_at = -1
+        self._asked = 0
+        self._ask_ns = NEVER
+        self._report_ns = NEVER
+        self._reported = 0
+        self._connection = Connection(0, "", resp.RequestParser(), 0)
+
+    # -- becoming ready
+
+    def start(self) -> None:
+        """What the disk knows, then what is committed."""
+        self._adopt()
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask up to where the control group's log was committed before now."""
+        host = self.host
+        self._asked = host.request()
+        self._ask_ns = host.now_ns + 10 * ASK_AGAIN_NS
+        host.default.administering[self._asked] = self._answered
+        host.default.core.read(host.now_ns, self._asked)
+        host.dirty(host.default)
+
+    def _answered(self, outcome: Outcome) -> None:
+        if isinstance(outcome, ReadAt):
+            self._ready_at = outcome.index
+            self._ask_ns = NEVER
+        else:
+            self._ask_ns = self.host.now_ns + ASK_AGAIN_NS
+
+    # -- adopting
+
+    def consider(self) -> None:
+        """Each turn: take over what was applied, confirm what can be, govern if this node leads."""
+        host = self.host
+        machine = host.default.machine
+        if machine.catalogue[0] != self._version:
+            self._adopt()
+        if not self.ready and 0 <= self._ready_at <= machine.applied:
+            self.ready = True
+            self._reopen()
+        if self.confirmed < self._version and self._quiet():
+            self.confirmed = self._version
+            self._report_ns = host.now_ns
+        if self.waiting:
+            self._answer_waiting()
+
+    @property
+    def due_ns(self) -> int:
+        """When `wake` wants to be called."""
+        due = min(self._ask_ns, self._report_ns, self.governor.due_ns)
+        return min(due, self.waiting[0].due_ns) if self.waiting else due
+
+    def wake(self) -> None:
+        """Time has passed."""
+        host = self.host
+        now = host.now_ns
+        if now >= self._ask_ns:
+            host.default.administering.pop(self._asked, None)
+            self._ask()
+        if now >= self._report_ns:
+            self._report()
+        self.governor.wake(now)
+
+    def _quiet(self) -> bool:
+        """Whether everything asked under an older catalogue is answered."""
+        return all(group.oldest_ns() > self._adopted_ns for group in self.host.groups.values())
+
+    def _adopt(self) -> None:
+        host = self.host
+        version, data = host.default.machine.catalogue
+        if version == self._version:
+            return
+        self.catalogue = definition.decode(data)
+        self._version = version
+        self._adopted_ns = host.now_ns
+        wanted = {keyspace.number: keyspace for keyspace in self.catalogue.keyspaces.values()}
+        for name, number in list(self._numbers.items()):
+            if number not in wanted:
+                del self._numbers[name]
+                host.remove_group(number)
+        for keyspace in wanted.values():
+            self._bring_in_line(keyspace)
+        self._reopen()
+        host.members_changed()
+        host.note("catalogue adopted", version=version, keyspaces=len(wanted))
+        self._report_ns = host.now_ns + REPORT_NS
+        self.governor.catalogue_changed()
+
+    def _bring_in_line(self, keyspace: Keyspace) -> None:
+        host = self.host
+        here = host.config.node in keyspace.view.everyone() or host.config.node in keyspace.nodes
+        group = host.groups.get(keyspace.number)
+        if group is None and here:
+            group = host.add_keyspace(keyspace)
+        if group is None:
+            group = host.elsewhere.get(keyspace.number) or host.add_elsewhere(keyspace)
+        elif group.view is not None and group.view.epoch < keyspace.view.epoch:
+            group.core.view(host.now_ns, keyspace.view)
+            host.dirty(group)
+        self._numbers[keyspace.name] = keyspace.number
+        group.level = keyspace.level
+        group.configure(keyspace.options, len(keyspace.nodes))
+
+    def _reopen(self) -> None:
+        """Which keyspaces are served, and why not the others."""
+        for keyspace in self.catalogue.keyspaces.values():
+            group = self.host.groups.get(keyspace.number) or self.host.elsewhere[keyspace.number]
+            group.closed = self._closed(keyspace, group)
+        self.host.dispatcher.groups_changed()
+
+    def _closed(self, keyspace: Keyspace, group: Served) -> str:
+        if not self.ready:
+            return STARTING
+        if keyspace.state == ANNOUNCED:
+            return f"TRYAGAIN keyspace '{keyspace.name}' is being created; see KEYSPACE INFO {keyspace.name}"
+        if keyspace.state != ACTIVE:
+            return f"TRYAGAIN keyspace '{keyspace.name}' is being dropped"
+        if keyspace.number in self.host.elsewhere:
+            nodes = ", ".join(map(str, keyspace.view.nodes))
+            return f"TRYAGAIN keyspace '{keyspace.name}' is held by nodes {nodes}: ask one of them"
+        return ""
+
+    # -- reporting
+
+    def _report(self) -> None:
+        host = self.host
+        self._report_ns = host.now_ns + REPORT_NS if self.catalogue.keyspaces else NEVER
+        report = messages.Report(self.confirmed, self._positions())
+        leader = host.default.core.leader
+        if leader == host.config.node:
+            self.governor.heard(leader, report)
+        elif leader:
+            host.send(leader, 0, messages.KIND_REPORT, messages.encode(report))
+        if self.confirmed != self._reported or not leader:
+            self._reported = self.confirmed if leader else -1
+            self._report_ns = host.now_ns + REPORT_NS
+
+    def _positions(self) -> dict[int, messages.Position]:
+        positions = {}
+        for number in self._numbers.values():
+            group = self.host.groups.get(number)
+            if group is not None and group.view is not None:
+                core = group.core
+                positions[number] = messages.Position(
+                    group.view.epoch,
+                    getattr(core, "settled", 0),
+                    tuple(getattr(core, "caught_up", ())),
+                    tuple(getattr(core, "position", (0, 0))),
+                )
+        return positions
+
+    # -- changing
+
+    def change(
+        self, edit: Edit, what: str, holds: Callable[[Catalogue], bool], done: Callable[[bytes], None]
+    ) -> None:
+        """Change the catalogue. done is called with the reply: once the change holds, or when it cannot be,
+        or when the deadline has passed, with what is known."""
+        if len(self.waiting) >= WAITING_CHANGES:
+            done(resp.error(f"TRYAGAIN {WAITING_CHANGES} changes are under way: nothing was done"))
+            return
+        due_ns = self.host.now_ns + self.host.config.bounds.request_deadline_ns
+        change = Change(edit, what, holds, done, due_ns)
+        self.waiting.append(change)
+        self._try(change)
+
+    def _try(self, change: Change) -> None:
+        change.attempts += 1
+        try:
+            after = change.edit(self.catalogue)
+        except KeyspaceError as error:
+            self._end(change, resp.error(f"ERR {error}"))
+            return
+        if after is self.catalogue:
+            return
+        self.put(after, lambda replies: self._tried(change, replies[0]))
+
+    def put(self, after: Catalogue, then: Callable[[list[bytes]], None]) -> None:
+        """Have the control group replace the catalogue of now by this one; `then` gets its answer."""
+        host = self.host
+        builder = host.default.builder(2)
+        command = [NAME, b"%d" % self._version, definition.encode(after)]
+        builder.commands.append(command)
+        builder.size += sum(map(len, command))
+        route = host.dispatcher.routes.by_name[b"SET"]
+        host.default.added(builder, Run(self._connection, 1, host.now_ns, route, then))
+        host.dirty(host.default)
+
+    def _tried(self, change: Change, reply: bytes) -> None:
+        if change not in self.waiting or reply == resp.OK:
+            return
+        if reply.startswith(b"-CONFLICT") and change.attempts < ATTEMPTS:
+            self._adopt()
+            self._try(change)
+            return
+        self._end(change, reply)
+
+    def _answer_waiting(self) -> None:
+        for change in list(self.waiting):
+            if change.holds(self.catalogue):
+                self._end(change, resp.OK)
+            elif self.host.now_ns >= change.due_ns:
+                missing = self.governor.unconfirmed()
+                words = f"; not confirmed by nodes {', '.join(map(str, missing))}" if missing else ""
+                self._end(
+                    change,
+                    resp.error(
+                        f"INDETERMINATE {change.what} is not in force yet and may still come{words}; "
+                        "see KEYSPACE LIST"
+                    ),
+                )
+
+    def _end(self, change: Change, reply: bytes) -> None:
+        if change in self.waiting:
+            self.waiting.remove(change)
+            change.done(reply)
+
+    # -- looking inside
+
+    def describe(self, keyspace: Keyspace) -> dict[str, Any]:
+        """For KEYSPACE INFO, JSON-friendly."""
+        words: dict[str, Any] = msgspec.to_builtins(keyspace)
+        words["view"] = {
+            "epoch": keyspace.view.epoch,
+            "nodes": list(keyspace.view.nodes),
+            "joining": list(keyspace.view.joining),
+            "outgoing": list(keyspace.view.outgoing),
+        }
+        return words

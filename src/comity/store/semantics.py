@@ -1,0 +1,47 @@
+"""What the commands mean to protocols that replicate registers: which are possible, and how they travel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from comity.store.registers import Registers, encode_payload
+from comity.store.table import find
+
+OVERWRITES = frozenset({b"SET", b"SETEX", b"PSETEX", b"MSET", b"DEL", b"UNLINK"})
+"""Commands that change a key whatever it held: all that is safe where a write does not see other writes."""
+
+_OPTIONS_THAT_LOOK = frozenset({b"NX", b"XX", b"GET", b"KEEPTTL"})
+
+READS_FIRST = (
+    "it decides by what is there, and of two at once one would be lost; use a keyspace replicated by raft, "
+    "paxos, chain or primary-backup"
+)
+NO_KEY = "it concerns no key"
+
+
+class Semantics:
+    """The commands as one kind of protocol sees them. kind: "register" or "lattice"; meaning: what the core
+    is given."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.meaning: Any = Registers()
+
+    def encode(self, protocol: int, commands: Sequence[Sequence[bytes]], key: bytes) -> bytes:
+        """The payload of commands on one key."""
+        return encode_payload(protocol, commands, key)
+
+    def refusal(self, atomic: bool, args: Sequence[bytes]) -> str | None:
+        """Why a command cannot be carried out on a register, None where it can. atomic: whether the
+        protocol changes a register in one step."""
+        command = find(args[0])
+        if command is None or not command.first_key:
+            return NO_KEY
+        if atomic or "write" not in command.flags:
+            return None
+        if command.name not in OVERWRITES:
+            return READS_FIRST
+        if command.name == b"SET" and any(option.upper() in _OPTIONS_THAT_LOOK for option in args[3:]):
+            return READS_FIRST
+        return None
