@@ -82,6 +82,7 @@ Of `eventual` only its base is implied: whether final reads agree is a question 
 
 LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
     "sequential": ("sequential",),
+    "causal": ("causal",),
     "session": ("read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads"),
     "eventual": ("eventual",),
 }

@@ -64,7 +64,8 @@ class Dispatcher:
 
     def groups_changed(self) -> None:
         """Keyspaces came or went."""
-        self._only = self.host.default if len(self.host.by_name) == 1 else None
+        host = self.host
+        self._only = host.default if len(host.by_name) == 1 and host.keyspaces.ready else None
 
     # -- connections
 
@@ -458,12 +459,18 @@ class Dispatcher:
         groups = {self.group_of_key(key).number for key in keys_of(route.command, args)}
         if len(groups) > 1:
             return None
-        return host.groups[groups.pop()] if groups else host.default
+        return host.served(groups.pop()) if groups else host.default
 
     def group_of_key(self, key: bytes) -> Served:
         """The keyspace named before the first colon where there is one, else the default."""
         name, colon, _ = key.partition(b":")
-        return self.host.by_name.get(name, self.host.default) if colon else self.host.default
+        host = self.host
+        if not colon:
+            return host.default
+        found = host.by_name.get(name)
+        if found is not None:
+            return found
+        return host.default if host.keyspaces.ready else host.keyspaces.unknown
 
     # -- answers
 

@@ -115,9 +115,11 @@ class Host:
         default = self.groups[0]
         assert isinstance(default, Group)
         self.default = default
+        self.keyspaces = Keyspaces(self)
         self.dispatcher = Dispatcher(self)
         self.jobs = StateJobs(self)
-        self.keyspaces = Keyspaces(self)
+        self.watch: Callable[[Served], None] | None = None
+        """Told of each keyspace of the catalogue before it starts, by a shell that wants to look on."""
 
     def _add_group(self, name: str, replication: str, options: dict[str, Any]) -> None:
         number = group_number(name)
@@ -173,6 +175,8 @@ class Host:
             group = KeyedGroup(self, number, name, protocol, core, machine, semantics)
             self.groups[number] = group
             self.by_name[name.encode()] = group
+        if self.watch is not None:
+            self.watch(group)
         group.core.start(self.now_ns)
         self._dirty[number] = group
         return group
@@ -460,6 +464,10 @@ class Host:
     def job_done(self, number: int, error: str | None = None) -> None:
         """A background job finished."""
         self.jobs.done(number, error)
+
+    def served(self, number: int) -> Served:
+        """The keyspace of that number, held here or not."""
+        return self.groups.get(number) or self.elsewhere.get(number) or self.keyspaces.unknown
 
     def dirty(self, group: Served) -> None:
         """The group has something to do this turn."""

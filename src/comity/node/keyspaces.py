@@ -20,7 +20,7 @@ from comity.node import messages
 from comity.node.config import MILLISECOND_NS
 from comity.node.connection import Connection, Run
 from comity.node.governor import Governor
-from comity.node.served import Served
+from comity.node.served import Elsewhere, Served
 from comity.replica import NEVER, Outcome, ReadAt
 from comity.store.commands.catalogue import NAME
 
@@ -34,6 +34,7 @@ ATTEMPTS = 20
 
 WAITING_CHANGES = 100
 
+UNKNOWN_NUMBER = 0xFFFF_FFFE
 STARTING = "LOADING this node does not know yet which keyspaces there are"
 
 Edit = Callable[[Catalogue], Catalogue]
@@ -70,6 +71,9 @@ class Keyspaces:
         self.ready = False
         self.confirmed = 0
         self.waiting: list[Change] = []
+        self.unknown = Elsewhere(host, UNKNOWN_NUMBER, "?", host.default.protocol)
+        """Where keys belong whose keyspace this node does not know yet."""
+        self.unknown.closed = STARTING
         self._version = 0
         self._adopted_ns = 0
         self._numbers: dict[str, int] = {}

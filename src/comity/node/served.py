@@ -13,7 +13,7 @@ from comity.replica import NEVER, Committed, KeyedProtocol, Member, Record, Repl
 if TYPE_CHECKING:
     from comity.node.host import Host
 
-LOG_LEVELS = ("linearizable", "sequential", "session", "eventual")
+LOG_LEVELS = ("linearizable", "sequential", "causal", "session", "eventual")
 """What every replicated log can give."""
 
 

@@ -126,14 +126,14 @@ class Transactions:
             numbers.add(group.number)
         if len(numbers) > 1:
             return None
-        return dispatcher.host.groups[numbers.pop()] if numbers else dispatcher.host.default
+        return dispatcher.host.served(numbers.pop()) if numbers else dispatcher.host.default
 
     def watch(self, connection: Connection, args: list[bytes]) -> None:
         """WATCH: remember what the keys are now, as of a linearizable read."""
         dispatcher = self.dispatcher
         keys = args[1:]
         groups = {dispatcher.group_of_key(key).number for key in keys}
-        found = dispatcher.host.groups[groups.pop()] if len(groups) == 1 else None
+        found = dispatcher.host.served(groups.pop()) if len(groups) == 1 else None
         refusal = dispatcher.refusal(found, write=False)
         group = found if isinstance(found, Group) else None
         if found is not None and group is None:

@@ -65,6 +65,8 @@ class SimulatedClient:
         self.once_sequence = 0
         self.session: dict[str, int] = {}
         self.outcomes: dict[str, int] = {}
+        self.last: Any = None
+        """The last answer."""
         self.acting = -1
         """The process of its level's history: another in every session."""
 
@@ -151,9 +153,13 @@ class SimulatedClient:
         recorder = self.recorder
         process = self.cluster.new_process()
         weak = self.plan.level != "linearizable"
+        words: list[str]
         if kind in PLAIN and not weak:
             words, f, argument = PLAIN[kind](key, value)
             recorder.invoke(process, f, key, argument, time_ns=self.world.now_ns)
+            self._send(Request(operation, process, [encode(*words)]))
+        elif kind == "create":
+            words = self.cluster.trial.create(self.cluster.case.settings.options)
             self._send(Request(operation, process, [encode(*words)]))
         elif kind == "once" and not weak:
             self.once_sequence += 1
@@ -232,6 +238,7 @@ class SimulatedClient:
                 raise ViolationFound(
                     "order", f"client {self.plan.number} got an answer to nothing: {reply!r}"
                 )
+            self.last = reply
             request = self.sent[0]
             request.replies.append(reply)
             if len(request.replies) == request.wanted:

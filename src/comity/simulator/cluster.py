@@ -11,8 +11,9 @@ from comity.checkers import History, KeyValue, Limits, Recorder, Status, analyse
 from comity.checkers.models import LEVELS
 from comity.formats.frames import FrameParser, encode_frame
 from comity.node import Envelope, Host, HostConfig, Journal
+from comity.node.group import Group
 from comity.protocols import load
-from comity.replica import Protocol
+from comity.replica import KeyedProtocol, Protocol
 from comity.simulator.clients import SimulatedClient
 from comity.simulator.errors import Violation, ViolationFound
 from comity.simulator.faults import Nemesis
@@ -20,6 +21,7 @@ from comity.simulator.network import Network
 from comity.simulator.oracle import Oracle
 from comity.simulator.process import Process, members_of
 from comity.simulator.settings import Case, Client, Operation
+from comity.simulator.trials import NAME, trial_of
 from comity.simulator.world import World
 from comity.store.engines.memory import MemoryEngine
 
@@ -53,7 +55,7 @@ class Mutation:
 
     host: type[Host] = Host
 
-    def protocols(self) -> dict[str, Protocol]:
+    def protocols(self) -> dict[str, Protocol | KeyedProtocol]:
         """The protocols of every host."""
         return load()
 
@@ -67,6 +69,7 @@ class Cluster:
 
     def __init__(self, case: Case, mutation: Mutation | None = None) -> None:
         self.case = case
+        self.trial = trial_of(case.protocol)
         self.mutation = mutation or Mutation()
         self.world = World()
         self.members = members_of(case.nodes)
@@ -117,7 +120,8 @@ class Cluster:
         for process in self.processes.values():
             if process.host is None or process.paused:
                 continue
-            core: Any = process.host.default.core
+            group = process.host.by_name.get(NAME.encode(), process.host.default)
+            core: Any = group.core if isinstance(group, Group) else process.host.default.core
             if core.leader == process.number and getattr(core, "term", 0) > best:
                 found, best = process, getattr(core, "term", 0)
         return found
@@ -198,7 +202,6 @@ class Cluster:
         unknown = 0
         try:
             self._start()
-            self.world.run_until(self.case.duration_ms * MILLISECOND_NS)
             self._recover()
             unknown = self._judge()
         except ViolationFound as found:
@@ -219,11 +222,36 @@ class Cluster:
             process.boot()
         for client in self.clients.values():
             client.connect()
+        if self.trial.prefix:
+            self._create()
+        began_ns = self.world.now_ns
         for operation in self.case.operations:
             client = self.clients[operation.client]
-            self.world.at(operation.at_ms * MILLISECOND_NS, client.ask, operation)
+            self.world.at(began_ns + operation.at_ms * MILLISECOND_NS, client.ask, operation)
         for fault in self.case.faults:
-            self.world.at(fault.at_ms * MILLISECOND_NS, self.nemesis.inject, fault)
+            self.world.at(began_ns + fault.at_ms * MILLISECOND_NS, self.nemesis.inject, fault)
+        self.world.run_until(began_ns + self.case.duration_ms * MILLISECOND_NS)
+
+    def _create(self) -> None:
+        """Have the keyspace under trial before anything goes wrong."""
+        deadline = self.world.now_ns + self.case.recovery_ms * MILLISECOND_NS
+        creator = SimulatedClient(self, Client(number=20_000, node=1))
+        self.clients[20_000] = creator
+        creator.connect()
+        while not self._created():
+            if not creator.waiting and not creator.sent:
+                creator.ask(Operation(at_ms=0, client=20_000, kind="create", key=NAME))
+            self.world.run_until(self.world.now_ns + STEP_NS // 4)
+            if self.world.now_ns > deadline:
+                raise ViolationFound("liveness", f"the keyspace was not created: {creator.last}")
+        del self.clients[20_000]
+
+    def _created(self) -> bool:
+        for process in self.processes.values():
+            group = process.host.by_name.get(NAME.encode()) if process.host is not None else None
+            if group is None or group.closed:
+                return False
+        return True
 
     def _recover(self) -> None:
         """Faults are over: everything that can must agree, and serve, in bounded time."""
@@ -269,7 +297,14 @@ class Cluster:
         leader = self.leader()
         if leader is None or leader.host is None:
             return "nobody leads"
+        reason = self._unsettled_registers(live)
+        if reason is not None:
+            return reason
         for name, leading in leader.host.groups.items():
+            if leading.keyed:
+                continue
+            if leading.viewed and len(leading.core.members.voters) < len(live):
+                return f"only {len(leading.core.members.voters)} nodes are in the view of {leading.name}"
             # A node removed while it was away may not know it: the leader's view counts.
             everyone = leading.core.members.everyone()
             members = {
@@ -287,6 +322,16 @@ class Cluster:
                 raise ViolationFound("digest", f"replicas differ in group {name} at index {applied.pop()}")
         return None
 
+    def _unsettled_registers(self, live: list[Process]) -> str | None:
+        """Why the replicas of a keyspace of registers do not agree yet."""
+        if not self.trial.prefix or not self.trial.converges:
+            return None
+        groups = [process.host.by_name.get(NAME.encode()) for process in live if process.host is not None]
+        keyed = [group for group in groups if group is not None and group.keyed]
+        if keyed and len({group.digest()[1] for group in keyed}) != 1:
+            return "the replicas of the keyspace differ"
+        return None
+
     def _final_reads(self, deadline: int) -> None:
         """Every key is read once more, so that a lost write is seen."""
         keys = sorted({operation.key for operation in self.case.operations if operation.kind in FINAL})
@@ -295,7 +340,9 @@ class Cluster:
         reader.connect()
         for key in keys:
             reader.ask(Operation(at_ms=0, client=10_000, kind="get", key=key))
-        writer = Operation(at_ms=0, client=10_000, kind="set", key="after", value="recovery")
+        writer = Operation(
+            at_ms=0, client=10_000, kind="set", key=f"{self.trial.prefix}after", value="recovery"
+        )
         reader.ask(writer)
         limit = deadline + self.case.recovery_ms * MILLISECOND_NS
         while reader.outcomes.get("ok", 0) < len(keys) + 1:

@@ -12,6 +12,7 @@ from comity.simulator.faults import plan
 from comity.simulator.mutants import Mutant, mutant_named
 from comity.simulator.mutants.mutation import replaced
 from comity.simulator.settings import Case
+from comity.simulator.trials import trial_of
 from comity.simulator.workload import clients_of, operations_of
 
 QUICK_TURNS_US = (20, 400)
@@ -21,9 +22,13 @@ def case_of(
     seed: int, *, nodes: int = 5, duration_ms: int = 8_000, per_second: int = 50, protocol: str = "raft"
 ) -> Case:
     """The case of a seed; the same for ever."""
+    trial = trial_of(protocol)
     settings, faults = plan(Stream(seed, "faults"), nodes, duration_ms)
+    faults = tuple(fault for fault in faults if fault.kind not in trial.without)
+    if trial.prefix:
+        settings = msgspec.structs.replace(settings, groups=1)
     stream = Stream(seed, "workload")
-    clients = clients_of(stream, nodes, 8)
+    clients = clients_of(stream, nodes, 8, trial)
     return Case(
         seed=seed,
         protocol=protocol,
@@ -32,13 +37,19 @@ def case_of(
         settings=settings,
         faults=faults,
         clients=clients,
-        operations=operations_of(stream, clients, duration_ms, per_second, settings.groups),
+        operations=operations_of(stream, clients, duration_ms, per_second, settings.groups, trial),
     )
 
 
 def mutant_case(mutant: Mutant, seed: int) -> Case:
     """The case of a seed for a mutant: in its own mixture of faults, where it has one."""
-    case = case_of(seed, nodes=mutant.nodes, duration_ms=mutant.duration_ms, per_second=mutant.per_second)
+    case = case_of(
+        seed,
+        nodes=mutant.nodes,
+        duration_ms=mutant.duration_ms,
+        per_second=mutant.per_second,
+        protocol=mutant.protocol,
+    )
     if mutant.plan is not None:
         settings, faults = mutant.plan(
             Stream(seed, f"mutant {mutant.name}"), mutant.nodes, mutant.duration_ms

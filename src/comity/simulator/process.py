@@ -10,6 +10,8 @@ import msgspec
 
 from comity.formats.errors import CorruptLog
 from comity.node import Bounds, Host, HostConfig, Journal, JournalWrite, KeyspaceConfig
+from comity.node.group import Group
+from comity.node.served import Served
 from comity.node.turn import Envelope, Job, Turn
 from comity.replica import InvariantBroken, Member, Protocol, Stream
 from comity.simulator.clock import NodeClock
@@ -121,15 +123,17 @@ class Process:
 
     def _build(self, journal: Journal) -> None:
         case = self.case
-        options = {**SMALL_OPTIONS, **case.settings.options, "lease_reads": case.settings.lease}
+        own = case.settings.options if not self.cluster.trial.prefix else {}
+        options = {**SMALL_OPTIONS, **own, "lease_reads": case.settings.lease}
         if case.settings.lease:
             options["clock_drift"] = max(2 * case.settings.drift_ppm / 1e6, 0.001)
         keyspaces = ["default", *(f"group{number}" for number in range(1, case.settings.groups))]
+        first = "raft" if self.cluster.trial.prefix else case.protocol
         config = HostConfig(
             node=self.number,
             members=self.cluster.members,
             keyspaces=tuple(
-                KeyspaceConfig(name=name, replication=case.protocol, options=options) for name in keyspaces
+                KeyspaceConfig(name=name, replication=first, options=options) for name in keyspaces
             ),
             bounds=msgspec.convert({**SMALL_BOUNDS, **case.settings.bounds}, Bounds),
         )
@@ -139,12 +143,18 @@ class Process:
         self.listening = True
         self.paused = False
         self._wake_ns = -1
+        host.watch = self._watch
         for group in host.groups.values():
-            self.cluster.oracle.watch(self.number, group)
+            self._watch(group)
         self._at()
         host.start()
         self.cluster.event(self.number, "boot")
         self._soon()
+
+    def _watch(self, group: Served) -> None:
+        loses = self.cluster.trial.loses and group.number != 0
+        if isinstance(group, Group) and not loses:
+            self.cluster.oracle.watch(self.number, group)
 
     def crash(self, why: str = "crash") -> None:
         """The process is gone between two instructions; the disk keeps what it keeps."""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from comity.replica import Stream
 from comity.simulator.settings import Client, Operation
+from comity.simulator.trials import TRIALS, Trial
 
 REGISTER_KINDS = (("set", 34), ("get", 40), ("cas", 14), ("setnx", 3), ("getset", 5), ("del", 4))
 OTHER_KINDS = (("pair", 4), ("both", 5), ("ttl", 5), ("gone", 4))
 
 
-def clients_of(stream: Stream, nodes: int, count: int) -> tuple[Client, ...]:
-    """Most linearizable, some of each weaker level."""
+RAFT = TRIALS["raft"]
+
+
+def clients_of(stream: Stream, nodes: int, count: int, trial: Trial = RAFT) -> tuple[Client, ...]:
+    """Most of the strongest level, some of each weaker one."""
     clients = []
+    weaker = tuple(dict.fromkeys(level for level in trial.levels if level != trial.levels[0]))
     for number in range(count):
-        level = "linearizable"
-        if number >= 4 and stream.chance(0.4):
-            level = stream.pick(("session", "sequential", "eventual"))
+        level = trial.levels[0]
+        if number >= 4 and weaker and stream.chance(0.4):
+            level = stream.pick(weaker)
         clients.append(
             Client(number=number, node=1 + stream.below(nodes), level=level, protocol=stream.pick((2, 3)))
         )
@@ -23,7 +28,12 @@ def clients_of(stream: Stream, nodes: int, count: int) -> tuple[Client, ...]:
 
 
 def operations_of(
-    stream: Stream, clients: tuple[Client, ...], duration_ms: int, per_second: int, groups: int = 1
+    stream: Stream,
+    clients: tuple[Client, ...],
+    duration_ms: int,
+    per_second: int,
+    groups: int = 1,
+    trial: Trial = RAFT,
 ) -> tuple[Operation, ...]:
     """A plan of operations, in order of time."""
     operations = []
@@ -31,13 +41,13 @@ def operations_of(
     for number in range(total):
         client = stream.pick(clients)
         at_ms = number * duration_ms // total + stream.below(20)
-        kind, key = _kind(stream, client, groups)
+        kind, key = _kind(stream, client, groups, trial)
         operations.append(
             Operation(
                 at_ms=at_ms,
                 client=client.number,
                 kind=kind,
-                key=key,
+                key=trial.prefix + key,
                 value=f"{kind[0]}{number}",
                 amount=stream.between(20, 900) if kind == "ttl" else 0,
                 pipelined=kind != "cas" and stream.chance(0.6 if kind == "count" else 0.25),
@@ -47,7 +57,9 @@ def operations_of(
     return tuple(operations)
 
 
-def _kind(stream: Stream, client: Client, groups: int) -> tuple[str, str]:
+def _kind(stream: Stream, client: Client, groups: int, trial: Trial) -> tuple[str, str]:
+    if not trial.log:
+        return _kind_of_registers(stream, client, trial)
     prefix = f"group{stream.below(groups)}:" if groups > 1 and stream.chance(0.3) else ""
     if prefix == "group0:":
         prefix = ""
@@ -72,6 +84,23 @@ def _kind(stream: Stream, client: Client, groups: int) -> tuple[str, str]:
         return ("append" if stream.chance(0.6) else "get"), f"{prefix}text{stream.below(2)}"
     kind = _weighted(stream, OTHER_KINDS)
     return kind, f"{prefix}{'pair' if kind in ('pair', 'both') else 'ttl'}{stream.below(2)}"
+
+
+def _kind_of_registers(stream: Stream, client: Client, trial: Trial) -> tuple[str, str]:
+    if client.level != "linearizable":
+        if client.level == "eventual":
+            return "gone", f"register{stream.below(4)}"
+        if stream.chance(0.6) or not trial.counters:
+            return ("put" if stream.chance(0.4) else "look"), f"{client.level}{stream.below(3)}"
+        return ("count" if stream.chance(0.4) else "see"), f"own{client.number}"
+    draw = stream.below(100)
+    if client.number % 4 == 3:
+        return "get", f"register{stream.below(4)}"
+    if draw < 15 and trial.counters:
+        return ("incr" if stream.chance(0.7) else "get"), f"counter{stream.below(2)}"
+    if draw < 25 and trial.texts:
+        return ("append" if stream.chance(0.6) else "get"), f"text{stream.below(2)}"
+    return _weighted(stream, trial.registers), f"register{stream.below(4)}"
 
 
 def _weighted(stream: Stream, kinds: tuple[tuple[str, int], ...]) -> str:

@@ -16,7 +16,7 @@ from comity.store.origins import OriginTable
 
 
 def _core(core: type[RaftCore]) -> Callable[[], Mutation]:
-    return lambda: CoreMutation(core)
+    return lambda: CoreMutation("raft", core)
 
 
 MUTANTS: tuple[Mutant, ...] = (

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from comity.protocols import load
-from comity.protocols.raft import RaftCore, protocol_of
-from comity.replica import Protocol, Stream
+from comity.replica import KeyedProtocol, Protocol, Stream
 from comity.simulator.cluster import Mutation
 from comity.simulator.settings import Fault, Settings
 
@@ -19,14 +18,17 @@ Replacement = tuple[type, str, Any]
 
 
 class CoreMutation(Mutation):
-    """Another class for Raft's core."""
+    """Another class for a protocol's core."""
 
-    def __init__(self, core: type[RaftCore]) -> None:
+    def __init__(self, protocol: str, core: Callable[..., Any]) -> None:
+        self._protocol = protocol
         self._core = core
 
-    def protocols(self) -> dict[str, Protocol]:
-        """Raft with the mutant for a core."""
-        return {**load(), "raft": protocol_of(self._core)}
+    def protocols(self) -> dict[str, Protocol | KeyedProtocol]:
+        """The protocol with the mutant for a core."""
+        found = load()
+        mutant = msgspec.structs.replace(found[self._protocol], build=self._core)
+        return {**found, self._protocol: mutant}
 
 
 @contextmanager
@@ -52,7 +54,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     name: for the command line. wrong: what it does wrong, for people. rule: what it breaks.
     mutation: makes what replaces parts of the cluster. replacements: attributes of classes.
     plan: a mixture of faults in which the bug can show; the swarm's where None. nodes, duration_ms,
-    per_second: of its simulations.
+    per_second: of its simulations. protocol: whose keyspace is tried (see `trials`).
     """
 
     name: str
@@ -64,3 +66,4 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int = 5
     duration_ms: int = 6_000
     per_second: int = 60
+    protocol: str = "raft"

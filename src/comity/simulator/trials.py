@@ -1,0 +1,87 @@
+"""What is tried for each kind of keyspace: its options, who asks what of it, and what is expected.
+
+Raft is tried as the `default` keyspace, with everything that can be asked. Any other protocol is tried in a
+keyspace of its own beside it, created before anything goes wrong; its keys have that keyspace's prefix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+NAME = "t"
+"""Of the keyspace under trial."""
+
+REGISTERS = (("set", 34), ("get", 40), ("setnx", 4), ("getset", 6), ("del", 5))
+BLIND = (("set", 44), ("get", 50), ("del", 6))
+MEMBERSHIP = frozenset({"transfer", "remove", "replace"})
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of keyspace under simulation.
+
+    replication, level, options: as KEYSPACE CREATE takes them. log: everything a replicated log can do is
+    asked; else registers lists what is asked of registers, by weight, and counters and texts say whether
+    INCR and APPEND are. levels: of the clients, one is drawn for each. converges: whether all replicas
+    hold the same in the end. loses: whether acknowledged writes may be lost, so that only what is said
+    about that is judged. without: faults that have no meaning here.
+    """
+
+    name: str
+    replication: str
+    level: str = "linearizable"
+    options: dict[str, Any] = {}
+    log: bool = False
+    registers: tuple[tuple[str, int], ...] = REGISTERS
+    counters: bool = True
+    texts: bool = True
+    levels: tuple[str, ...] = ("linearizable",)
+    converges: bool = True
+    loses: bool = False
+    without: frozenset[str] = MEMBERSHIP
+
+    @property
+    def prefix(self) -> str:
+        """Of its keys."""
+        return "" if self.replication == "raft" else f"{NAME}:"
+
+    def create(self, options: dict[str, Any]) -> list[str]:
+        """The command that creates it, with more options."""
+        words = ["KEYSPACE", "CREATE", NAME, "REPLICATION", self.replication, "CONSISTENCY", self.level]
+        for name, value in sorted({**self.options, **options}.items()):
+            words += ["OPTION", name, str(value).lower() if isinstance(value, bool) else str(value)]
+        return words
+
+
+_STRONG = ("linearizable", "linearizable", "linearizable", "session", "sequential", "eventual")
+
+TRIALS: dict[str, Trial] = {
+    trial.name: trial
+    for trial in (
+        Trial(name="raft", replication="raft", log=True, levels=_STRONG, without=frozenset()),
+        Trial(name="paxos", replication="paxos", converges=False),
+        Trial(name="primary-backup", replication="primary-backup", log=True, levels=_STRONG),
+        Trial(
+            name="primary-backup-async",
+            replication="primary-backup",
+            level="eventual",
+            options={"mode": "async"},
+            levels=("eventual",),
+            loses=True,
+        ),
+        Trial(name="chain", replication="chain", log=True, levels=_STRONG),
+        Trial(name="quorum", replication="quorum", registers=BLIND, counters=False, texts=False),
+        Trial(
+            name="gossip",
+            replication="gossip",
+            level="causal",
+            levels=("causal", "causal", "session", "eventual"),
+        ),
+    )
+}
+
+
+def trial_of(name: str) -> Trial:
+    """The trial of a kind of keyspace; of a protocol without one of its own, as a replicated log."""
+    return TRIALS.get(name) or Trial(name=name, replication=name, log=True)
