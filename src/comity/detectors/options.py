@@ -124,10 +124,6 @@ class SwimOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
 
 
-PLAIN_SWIM = SwimOptions(local_health=False, dynamic_suspicion=False, buddy=False)
-"""SWIM without Lifeguard."""
-
-
 class GrayOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a node that works is better routed around.
 
@@ -167,3 +163,7 @@ def _positive(options: msgspec.Struct, kind: str, but: tuple[str, ...] = ()) -> 
         value = getattr(options, name)
         if type(value) is int and value < 1 and name not in but:
             raise ValueError(f"{kind} option {name} must be 1 or more, not {value}")
+
+
+PLAIN_SWIM = SwimOptions(local_health=False, dynamic_suspicion=False, buddy=False)
+"""SWIM without Lifeguard."""
