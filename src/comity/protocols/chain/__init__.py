@@ -23,6 +23,7 @@ def protocol_of(core: type[ChainCore], name: str = "chain") -> Protocol:
         options=ChainOptions,
         codec=CODEC,
         build=build,
+        views=True,
     )
 
 

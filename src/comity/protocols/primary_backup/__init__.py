@@ -18,10 +18,11 @@ def protocol_of(core: type[PrimaryBackupCore], name: str = "primary-backup") -> 
 
     return Protocol(
         name=name,
-        summary="primary and backups, views from a control group: linearizable (sync) or of bounded loss (async)",
+        summary="primary and backups, views from a control group: linearizable, or (async) of bounded loss",
         options=PrimaryBackupOptions,
         codec=CODEC,
         build=build,
+        views=True,
     )
 
 

@@ -36,6 +36,7 @@ def protocol_of(core: type[QuorumCore], name: str = "quorum") -> KeyedProtocol:
         options=QuorumOptions,
         codec=CODEC,
         semantics="register",
+        atomic=False,
         build=build,
     )
 
