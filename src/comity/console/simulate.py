@@ -29,7 +29,12 @@ TABLE_WIDTH = 220
 
 
 def simulate(
-    protocol: Annotated[str, typer.Option(help="The replication protocol.")] = "raft",
+    protocol: Annotated[
+        str, typer.Option(help="The kind of keyspace: a replication protocol, or primary-backup-async.")
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every kind of keyspace, one after another.")
+    ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="How many cases.")] = 100,
     nodes: Annotated[int, typer.Option(min=1, max=15, help="Of each cluster.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.5, help="Virtual seconds with faults, per seed.")] = 8.0,
@@ -60,8 +65,12 @@ def simulate(
 
     Exit status 0: every promise was kept; 1: one was broken, or a mutant survived; 2: usage.
     """
-    command = _Command(protocol, start_seed, jobs, backend, out, not no_shrink, as_json)
+    command = _Command(protocol or "raft", start_seed, jobs, backend, out, not no_shrink, as_json)
     command.validate(mutant)
+    if everything and (protocol or mutant or seed is not None or replay is not None):
+        command.refuse(
+            "--all runs every kind of keyspace; it goes with none of --protocol, --mutant, --seed, --replay"
+        )
     one = seed is not None or replay is not None
     if diagram is not None and not one:
         command.refuse("--diagram draws one simulation: say which with --seed or --replay")
@@ -72,7 +81,9 @@ def simulate(
     if mutants:
         if one or mutant:
             command.refuse("--mutants runs them all; it goes with neither --seed, --replay nor --mutant")
-        command.hunt()
+        command.hunt(protocol)
+    if everything:
+        command.every(nodes, int(seconds * 1000), rate, seeds)
     plan = command.plan(nodes, int(seconds * 1000), rate, mutant)
     if seed is not None:
         command.one(plan.case(seed), diagram, window, title, history)
@@ -111,9 +122,11 @@ class _Command:
         from comity.protocols import load
         from comity.simulator.campaign import BACKENDS
         from comity.simulator.mutants import mutant_named
+        from comity.simulator.trials import TRIALS
 
-        if self.protocol not in load():
-            self.refuse(f"there is no protocol {self.protocol!r}; there are {', '.join(sorted(load()))}")
+        known = {*load(), *TRIALS}
+        if self.protocol not in known:
+            self.refuse(f"there is no protocol {self.protocol!r}; there are {', '.join(sorted(known))}")
         if self.backend not in BACKENDS:
             self.refuse(f"there is no backend {self.backend!r}; there are {', '.join(BACKENDS)}")
         if mutant:
@@ -279,21 +292,7 @@ class _Command:
 
     def campaign(self, plan: Plan, seeds: int) -> NoReturn:
         """Every seed, then what they came to."""
-        from comity.simulator.campaign import BackendMissing, Summary, campaign
-
-        jobs = min(self.jobs, seeds)
-        summary = Summary(cores=jobs)
-        numbers = range(self.start_seed, self.start_seed + seeds)
-        before = time.perf_counter_ns()
-        try:
-            with self.bar() as bar:
-                task = bar.add_task("", total=seeds)
-                for result, cpu_ns in campaign(plan, numbers, jobs=jobs, backend=self.backend):
-                    summary.add(result, cpu_ns)
-                    summary.wall_ns = time.perf_counter_ns() - before
-                    bar.update(task, advance=1, description=_running(summary))
-        except BackendMissing as error:
-            self.refuse(str(error))
+        summary = self.run(plan, seeds)
         saved = {number: self.save(plan.case(number)) for number in list(summary.failures)[:SHRUNK_FAILURES]}
         if self.as_json:
             outcome = summary.to_json()
@@ -303,6 +302,65 @@ class _Command:
         else:
             self.report(plan, summary, saved)
         raise typer.Exit(VIOLATED if summary.failures else 0)
+
+    def run(self, plan: Plan, seeds: int) -> Summary:
+        """All seeds of a plan."""
+        from comity.simulator.campaign import BackendMissing, Summary, campaign
+
+        jobs = min(self.jobs, seeds)
+        summary = Summary(cores=jobs)
+        numbers = range(self.start_seed, self.start_seed + seeds)
+        before = time.perf_counter_ns()
+        try:
+            with self.bar() as bar:
+                task = bar.add_task(plan.protocol, total=seeds)
+                for result, cpu_ns in campaign(plan, numbers, jobs=jobs, backend=self.backend):
+                    summary.add(result, cpu_ns)
+                    summary.wall_ns = time.perf_counter_ns() - before
+                    bar.update(task, advance=1, description=f"{plan.protocol}: {_running(summary)}")
+        except BackendMissing as error:
+            self.refuse(str(error))
+        return summary
+
+    def every(self, nodes: int, duration_ms: int, rate: int, seeds: int) -> NoReturn:
+        """Every kind of keyspace, and one table of what they came to."""
+        from comity.simulator.trials import TRIALS
+
+        table = Table()
+        for heading in ("keyspace", "level", "seeds passed", "faults", "operations", "speed"):
+            table.add_column(heading, no_wrap=True)
+        outcomes: dict[str, Any] = {}
+        failed = 0
+        for trial in TRIALS.values():
+            self.protocol = trial.name
+            plan = self.plan(nodes, duration_ms, rate, "")
+            summary = self.run(plan, seeds)
+            failed += len(summary.failures)
+            outcomes[trial.name] = {"level": trial.level, **summary.to_json()}
+            for number in list(summary.failures)[:SHRUNK_FAILURES]:
+                violation = summary.failures[number]
+                saved = self.save(plan.case(number))
+                if not self.as_json:
+                    self.console.print(f"\n{trial.name}: VIOLATION of {violation.kind}, seed {number}")
+                    self.console.print(violation.detail)
+                    self.point_at(saved)
+            table.add_row(
+                trial.name,
+                trial.level,
+                f"{summary.passed:,} of {summary.seeds:,}",
+                f"{sum(summary.faults.values()):,}",
+                f"{sum(summary.operations.values()):,}",
+                f"{summary.speed:.0f}/s and core",
+            )
+        if self.as_json:
+            typer.echo(json.dumps(outcomes, indent=2))
+        else:
+            width = None if self.console.is_terminal else TABLE_WIDTH
+            Console(highlight=False, markup=False, width=width).print(table)
+            self.console.print(
+                f"{failed} seeds broke a promise" if failed else "no violation, and every seed recovered"
+            )
+        raise typer.Exit(VIOLATED if failed else 0)
 
     def bar(self) -> Any:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -349,18 +407,19 @@ class _Command:
 
     # -- mutants
 
-    def hunt(self) -> NoReturn:
-        """Every mutant until it is caught, and its world without it."""
+    def hunt(self, protocol: str) -> NoReturn:
+        """Every mutant (of one protocol, or "" for all) until it is caught, and its world without it."""
         from comity.simulator.campaign import BackendMissing, hunts
         from comity.simulator.mutants import MUTANTS
 
+        mutants = [mutant for mutant in MUTANTS if protocol in ("", mutant.protocol)]
         found: dict[str, Hunt] = {}
         before = time.perf_counter()
         try:
             with self.bar() as bar:
-                task = bar.add_task("", total=len(MUTANTS))
+                task = bar.add_task("", total=len(mutants))
                 for hunted in hunts(
-                    [mutant.name for mutant in MUTANTS],
+                    [mutant.name for mutant in mutants],
                     jobs=self.jobs,
                     backend=self.backend,
                     first=self.start_seed,
@@ -370,7 +429,7 @@ class _Command:
                     bar.update(task, advance=1, description=_word(hunted))
         except BackendMissing as error:
             self.refuse(str(error))
-        hunted_all = [found[mutant.name] for mutant in MUTANTS]
+        hunted_all = [found[mutant.name] for mutant in mutants]
         survivors = [hunted.mutant for hunted in hunted_all if hunted.seed is None]
         unsound = [hunted.mutant for hunted in hunted_all if hunted.healthy]
         if self.as_json:
