@@ -22,8 +22,9 @@ from comity.store.lattices.cell import (
 class Change:
     """The entries of a key while one node writes to it.
 
-    entries: as they are now. node, counter: the dot of the write. stamp: its hybrid time; raised above every
-    stamp it has seen, so that the order of stamps never contradicts causality on one key, whatever clocks say.
+    entries: as they are now. node, counter: the dot of the write. stamp: its hybrid time; raised above
+    every stamp it has seen, so that the order of stamps never contradicts causality on one key, whatever
+    clocks say.
     """
 
     __slots__ = ("before", "counter", "entries", "node", "now_ms", "stamp")
@@ -105,7 +106,8 @@ class Change:
         return own.total if own is not None and own.floor < own.last else 0
 
     def _own(self) -> Entry:
-        """The entry of the node itself, a new one where nothing of the old is alive: its sum then begins at 0."""
+        """The entry of the node itself, a new one where nothing of the old is alive: its sum then begins at
+        0."""
         before = 2 * self.counter - 1
         own = self.entries.get(self.node)
         if own is None or own.floor >= own.last or not own.alive:

@@ -12,7 +12,7 @@ _TIMED = _LAST + "; the time to live goes with the value"
 _ADD = "adds to the total; undone only by a SET or DEL that had seen it, and otherwise never lost"
 _REMOVE = "removes what this replica has seen; a SET or INCR that it had not seen stays"
 _EXPIRE = (
-    "sets the deadline, the last word by (stamp, node); whoever reads decides by its own clock if it has come. "
+    "sets the deadline, the last word by (stamp, node); each reader's own clock decides if it has come. "
     "NX, XX, GT and LT compare with the deadline that this replica sees"
 )
 
