@@ -11,7 +11,12 @@ from comity.detectors.detector import Status
 from comity.detectors.messages import MAX_UPDATES, Update
 from comity.replica import NodeId
 
+LEAST = 5
+"""Bytes of the smallest update there is."""
+
 _encode = msgspec.msgpack.Encoder().encode
+_Key = tuple[NodeId, NodeId]
+"""Member and source."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -26,7 +31,7 @@ class News:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._rows: list[dict[tuple[NodeId, NodeId], Update]] = [{}]
+        self._rows: list[dict[_Key, tuple[Update, int]]] = [{}]
         self._sent: dict[NodeId, dict[NodeId, int]] = {}
 
     def __len__(self) -> int:
@@ -38,11 +43,11 @@ class News:
         sources = self._sent.get(update.node)
         if sources:
             for source in list(sources):
-                held = self._rows[sources[source]][update.node, source]
+                held, _ = self._rows[sources[source]][update.node, source]
                 same = held.status == update.status == Status.SUSPECT
                 if not same or held.incarnation != update.incarnation or source == update.source:
                     self._discard(update.node, source)
-        self._rows[0][update.node, update.source] = update
+        self._rows[0][update.node, update.source] = (update, size(update))
         self._sent.setdefault(update.node, {})[update.source] = 0
 
     def forget(self, node: NodeId) -> None:
@@ -57,33 +62,29 @@ class News:
             return ()
         chosen = list(first)
         room = self.max_bytes - sum(size(update) for update in first)
-        told = {(update.node, update.source) for update in first}
-        moved: list[tuple[int, tuple[NodeId, NodeId], Update]] = []
+        told = [(update.node, update.source) for update in first]
+        moved: list[tuple[int, _Key]] = []
         for sent, row in enumerate(self._rows):
-            for key, update in row.items():
-                # The smallest update there is takes 5 bytes.
-                if room < 5 or len(chosen) >= MAX_UPDATES:
-                    break
-                needed = size(update)
+            if room < LEAST or len(chosen) >= MAX_UPDATES:
+                break
+            for key, (update, needed) in row.items():
                 if needed <= room and key not in told:
                     chosen.append(update)
-                    moved.append((sent, key, update))
+                    moved.append((sent, key))
                     room -= needed
-            else:
-                continue
-            break
-        for sent, key, update in moved:
-            self._move(sent, key, update, times)
+                    if room < LEAST or len(chosen) >= MAX_UPDATES:
+                        break
+        for sent, key in moved:
+            self._move(sent, key, times)
         return tuple(chosen)
 
-    def _move(self, sent: int, key: tuple[NodeId, NodeId], update: Update, times: int) -> None:
+    def _move(self, sent: int, key: _Key, times: int) -> None:
         if sent + 1 >= times:
             self._discard(*key)
             return
-        del self._rows[sent][key]
         if sent + 1 == len(self._rows):
             self._rows.append({})
-        self._rows[sent + 1][key] = update
+        self._rows[sent + 1][key] = self._rows[sent].pop(key)
         self._sent[key[0]][key[1]] = sent + 1
 
     def _discard(self, node: NodeId, source: NodeId) -> None:
@@ -94,10 +95,9 @@ class News:
 
     def updates(self) -> tuple[Update, ...]:
         """All that is held, the least sent first."""
-        return tuple(update for row in self._rows for update in row.values())
+        return tuple(update for row in self._rows for update, _ in row.values())
 
 
-@functools.lru_cache(maxsize=8192)
 def size(update: Update) -> int:
     """Bytes of an update on the wire."""
     return len(_encode(update))

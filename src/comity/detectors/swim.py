@@ -235,14 +235,21 @@ class Swim(Detector):
     # -- news (SWIM 4.1, 4.2; Lifeguard LHA-Suspicion)
 
     def _hear(self, now_ns: int, sender: NodeId, update: Update) -> None:
+        row = self.table.rows.get(update.node)
+        if row is not None and self._old(update, row.status, row.incarnation):
+            return
         if update.incarnation >= MAX_INCARNATION:
             self.drop("an incarnation beyond refutation", sender)
         elif update.node == self.node:
             self._hear_of_self(update)
-        elif update.node in self.table.rows or (
-            update.status != Status.DEAD and self._welcome(now_ns, update.node)
-        ):
+        elif row is not None or (update.status != Status.DEAD and self._welcome(now_ns, update.node)):
             self._learn(now_ns, update)
+
+    def _old(self, update: Update, status: Status, incarnation: int) -> bool:
+        """Neither newer than what is held nor a suspicion that could confirm it, as most news is."""
+        if update.incarnation != incarnation:
+            return update.incarnation < incarnation
+        return update.status < status or (update.status == status and status is not Status.SUSPECT)
 
     def _hear_of_self(self, update: Update) -> None:
         if update.status == Status.ALIVE:

@@ -255,6 +255,8 @@ class Dispatcher:
                 # Reads of a weaker level stand behind linearizable ones not answered yet.
                 if not self._read(connection, group, route):
                     return
+            elif connection.tokens and group.behind(connection.tokens):
+                self._read_once_applied(connection, group, route)
             else:
                 self._read_locally(connection, group)
                 if connection.number in self._later:
@@ -372,6 +374,16 @@ class Dispatcher:
             group.reads.add(connection.reading)
         connection.outstanding += len(commands)
         return True
+
+    def _read_once_applied(self, connection: Connection, group: Group, route: Route) -> None:
+        """Reads of a session that has seen more elsewhere than is applied here."""
+        commands = self._take_reads(connection, group)
+        connection.mode = READ
+        connection.group = group.number
+        connection.outstanding += len(commands)
+        run = ReadRun(connection, commands, self.host.now_ns, route)
+        run.asked = True
+        group.reads.at.append((group.seen(connection.tokens), [run]))
 
     def _read_locally(self, connection: Connection, group: Group) -> None:
         """Reads of a weaker level: this replica's state is at or after all this session has seen."""

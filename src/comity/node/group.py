@@ -528,6 +528,18 @@ class Group(Served):
         """The view in force, of a protocol that has one."""
         return getattr(self.core, "current", None) if self.viewed else None
 
+    def token(self) -> bytes:
+        """What a session that read here may have seen: everything applied."""
+        return self.machine.applied.to_bytes(8, "big")
+
+    def seen(self, tokens: dict[int, bytes]) -> int:
+        """The index that a session with these tokens has seen."""
+        return int.from_bytes(tokens.get(self.number, b""), "big")
+
+    def behind(self, tokens: dict[int, bytes]) -> bool:
+        """Whether the session has seen more than is applied here."""
+        return self.seen(tokens) > self.machine.applied
+
     def digest(self) -> tuple[int, bytes]:
         """(applied index, digest of the whole state)."""
         return self.machine.applied, self.machine.digest()

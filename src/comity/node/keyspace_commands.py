@@ -14,6 +14,7 @@ from comity.formats import resp
 from comity.keyspaces import definition
 from comity.keyspaces.definition import ACTIVE, Catalogue, KeyspaceError
 from comity.node.connection import LEVELS, LOG, Connection, Run
+from comity.node.group import Group
 from comity.node.served import LOG_LEVELS
 from comity.replica import KeyedProtocol, Protocol
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from comity.node.host import Host
 
 TOKEN_BYTES = 64 << 10
+TOKEN_INDEX_BYTES = 8
 
 HELP = (
     "KEYSPACE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -283,6 +285,9 @@ def _level(
 def session(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
     """COMITY.SESSION [token]: what this session has seen in each keyspace, to be taken elsewhere."""
     if len(args) == 1:
+        for number, log in dispatcher.host.groups.items():
+            if isinstance(log, Group):
+                connection.tokens[number] = log.token()
         return resp.bulk(base64.urlsafe_b64encode(msgspec.msgpack.encode(connection.tokens)))
     if len(args) != 2:
         return resp.error("ERR wrong number of arguments for 'comity.session' command")
@@ -295,6 +300,8 @@ def session(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
         return resp.error("ERR that is no session token; COMITY.SESSION without arguments gives one")
     for number, token in tokens.items():
         group = dispatcher.host.groups.get(number)
+        if isinstance(group, Group) and len(token) != TOKEN_INDEX_BYTES:
+            return resp.error("ERR that session token is not of this cluster")
         if group is not None:
             connection.tokens[number] = group.join_tokens(connection.tokens.get(number, b""), token)
     return resp.OK

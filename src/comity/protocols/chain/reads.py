@@ -31,7 +31,8 @@ from comity.replica import (
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A read that could not be answered at once; keys: None for all; clean: whether they were when it came."""
+    """A read that could not be answered at once; keys: None for all; clean: whether they were
+    when it came."""
 
     request: RequestId
     keys: tuple[bytes, ...] | None

@@ -137,7 +137,7 @@ class Following(Reads):
         if previous <= self.commit:
             self.diverge(message, previous)
             return
-        hint = self.log.last_at_or_below(previous, message.previous_reign)
+        hint = self.log.last_at_or_below(previous - 1, message.previous_reign)
         self.remember("reject", previous, message.previous_reign, "hint", hint)
         self.speak(self.primary, AppendReply(self.reign, 0, previous, hint, self.log.reign(hint)))
 

@@ -1,5 +1,5 @@
-"""What a primary does: the log to its backups, the commit index (Alsberg & Day 1976, section 3; Vertical
-Paxos, section 4).
+"""What a primary does: the log to its backups, the commit index (Alsberg & Day 1976; Vertical
+Paxos 2009).
 
 Nothing is sent while a turn's stimuli come in; `end_primary_turn` then sends each replica what it lacks.
 Replicas that stand at the same place are sent the same message object.
@@ -314,6 +314,8 @@ class Leading(Snapshots):
         if peer.state is PROBE and rejected != max(peer.next - 1, 1):
             return
         hint = message.hint_index
+        if hint == rejected:
+            hint -= 1  # that very entry did not fit; a hint beyond it is where the replica's log begins
         if hint > self.log.base:
             hint = self.log.last_at_or_below(hint, message.hint_reign)
         peer.become_probe(hint + 1)

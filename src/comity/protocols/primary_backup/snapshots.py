@@ -68,6 +68,8 @@ class Snapshots(Following):
         another history, unless this log holds the very entry the snapshot stands at."""
         if self.options.sync:
             return message.index > self.commit
+        if self.diverged:
+            return True  # wherever it stands: below what differs, it takes back what has to go
         if self.log.reign(message.index) == message.last_reign:
             self.matched = max(self.matched, message.index)
         return message.index > self.matched

@@ -1,4 +1,4 @@
-"""Views: adopted as the control group gives them out, and the roles they assign (Vertical Paxos, section 4).
+"""Views: adopted as the control group gives them out, and the roles they assign (Vertical Paxos 2009).
 
 A replica adopts a view by writing it down; from then on it refuses everything of an older epoch, and says
 nothing of the new one before it is durable. A new primary was a member of the last view that did anything,

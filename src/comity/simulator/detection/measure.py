@@ -46,12 +46,14 @@ class Quantiles(msgspec.Struct, frozen=True):
 
 
 class Wrong(msgspec.Struct, frozen=True):
-    """False suspicions and false deaths that a node sees in an hour, of all other members together, and
-    the hours of nodes that were simulated."""
+    """False suspicions and false deaths that a node sees in an hour, of all other members together; the hours
+    of nodes that were simulated; messages and bytes that a node sent in a second meanwhile."""
 
     suspicions: float
     deaths: float
     node_hours: float
+    messages: float
+    size: float
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -75,20 +77,22 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much is simulated at one size: runs with crashes, runs without, and their lengths."""
+    """How much is simulated at one size: runs with crashes and runs without; how long the latter last, by
+    scenario. A slow member needs time to be wrong."""
 
     crash_runs: int
-    crash_ns: int
     runs: int
-    run_ns: int
+    run_ns: dict[str, int]
+
+
+CRASH_RUN_NS = 60 * SECOND_NS
 
 
 def effort(nodes: int) -> Effort:
-    """Some hours of nodes at every size; more runs where a run is small."""
-    crash_runs = max(1, min(60, 600 // nodes))
-    runs = max(1, min(12, 200 // nodes))
-    run_s = 300 if nodes <= 30 else 120 if nodes <= 300 else 90
-    return Effort(crash_runs, 90 * SECOND_NS, runs, run_s * SECOND_NS)
+    """Some hours of nodes at every size: many runs of few, one run of many."""
+    run_s = 300 if nodes <= 30 else 120 if nodes <= 100 else 60 if nodes <= 300 else 30
+    lengths = {each.name: max(run_s, 90 if each.slow else 0) * SECOND_NS for each in FALSE}
+    return Effort(max(1, min(60, 600 // nodes)), max(1, min(12, 200 // nodes)), lengths)
 
 
 def measure(
@@ -105,7 +109,7 @@ def _row(contender: Contender, nodes: int, seed: int) -> Row:
     everyone: list[int] = []
     crashes = 0
     for run in range(amount.crash_runs):
-        found = detections(contender, CRASH, nodes, amount.crash_ns, seed + run)
+        found = detections(contender, CRASH, nodes, CRASH_RUN_NS, seed + run)
         crashes += len(found)
         first.extend(times[0] for times in found if times[0] is not None)
         everyone.extend(times[1] for times in found if times[1] is not None)
@@ -119,7 +123,10 @@ def _row(contender: Contender, nodes: int, seed: int) -> Row:
         crashes - len(everyone),
         messages,
         size,
-        {each.name: mistakes(contender, each, nodes, amount.runs, amount.run_ns, seed) for each in FALSE},
+        {
+            each.name: mistakes(contender, each, nodes, amount.runs, amount.run_ns[each.name], seed)
+            for each in FALSE
+        },
     )
 
 
@@ -178,31 +185,35 @@ def mistakes(
 ) -> Wrong:
     """False suspicions and deaths. Where a member is slow, what it sees and what is seen of it is left out:
     the question is what the healthy see of the healthy."""
-    suspicions = deaths = observed_ns = 0.0
+    suspicions = deaths = 0.0
+    observed_ns = messages = size = 0
     for run in range(runs):
         if contender.all_to_all:
-            seen, weight, observers = _sampled(contender, scenario, nodes, duration_ns, seed + run)
+            links = Links(contender, scenario, nodes, duration_ns, seed + run)
+            seen, weight, observers = _sampled(links, scenario, seed + run)
+            sent, sent_bytes = links.traffic()
         else:
-            seen = World(contender, scenario, nodes, duration_ns, seed + run).go().seen
+            world = World(contender, scenario, nodes, duration_ns, seed + run).go()
+            seen, sent, sent_bytes = world.seen, world.messages, world.size
             weight, observers = 1.0, nodes - scenario.slow
         observed_ns += observers * duration_ns
+        messages += sent
+        size += sent_bytes
         for each in seen:
             if scenario.slow and 1 in (each.observer, each.subject):
                 continue
             suspicions += weight * (each.status is Status.SUSPECT)
             deaths += weight * (each.status is Status.DEAD)
     hours = observed_ns / HOUR_NS
-    return Wrong(suspicions / hours, deaths / hours, hours)
+    seconds = runs * nodes * duration_ns / SECOND_NS
+    return Wrong(suspicions / hours, deaths / hours, hours, messages / seconds, size / seconds)
 
 
-def _sampled(
-    contender: Contender, scenario: Scenario, nodes: int, duration_ns: int, seed: int
-) -> tuple[list[Seen], float, int]:
+def _sampled(links: Links, scenario: Scenario, seed: int) -> tuple[list[Seen], float, int]:
     """A random sample of links: what was seen on them, how many links each stands for, and how many
     observers were simulated."""
-    links = Links(contender, scenario, nodes, duration_ns, seed)
-    stream = Stream(seed, f"sample {scenario.name} {nodes}")
-    well = list(range(2 if scenario.slow else 1, nodes + 1))
+    stream = Stream(seed, f"sample {scenario.name} {links.nodes}")
+    well = list(range(2 if scenario.slow else 1, links.nodes + 1))
     observers = sorted(stream.shuffled(well)[:OBSERVERS])
     seen: list[Seen] = []
     simulated = 0
