@@ -1,0 +1,208 @@
+"""Random runs: faults, clients and view changes drawn from a seed, then peace, in which all must recover."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tests.unit.protocols.primary_backup.driver import MS, World
+
+from comity.protocols.primary_backup import PrimaryBackupCore, PrimaryBackupOptions
+from comity.replica import CoreContext, Recovered, Stream, View
+
+KEYS = ("a", "b", "c")
+
+
+def options_of(stream: Stream, mode: str = "sync", reads: str = "") -> PrimaryBackupOptions:
+    """Small windows and short times, so that every path is taken."""
+    bounded = mode == "async"
+    return PrimaryBackupOptions(
+        mode=mode,
+        reads=reads or ("confirm" if bounded else stream.pick(["confirm", "confirm", "lease"])),
+        loss_entries=stream.pick([1, 3, 8]) if bounded else 0,
+        lease_ns=stream.pick([60, 150]) * MS,
+        clock_drift_ppm=100_000,
+        heartbeat_ns=10 * MS,
+        retry_ns=20 * MS,
+        snapshot_retry_ns=20 * MS,
+        read_expiry_ns=100 * MS,
+        silent_ns=200 * MS,
+        max_append_bytes=stream.pick([100, 300, 100_000]),
+        max_inflight_bytes=100_000,
+        max_inflight_messages=stream.pick([1, 2, 64]),
+        keep_log_bytes=stream.pick([1, 300]),
+        max_log_bytes=stream.pick([300, 1000, 1 << 20]),
+        eager_commit=stream.chance(0.6),
+        join_lag_entries=stream.pick([0, 2, 100]),
+    )
+
+
+class Storm:
+    """One run. `events` shows what it did."""
+
+    def __init__(
+        self,
+        seed: int,
+        mode: str = "sync",
+        core: Callable[[CoreContext, PrimaryBackupOptions, Recovered], PrimaryBackupCore] = PrimaryBackupCore,
+        reads: str = "",
+    ) -> None:
+        self.stream = stream = Stream(seed, "storm")
+        self.size = stream.pick([3, 4, 4, 5])
+        nodes = tuple(range(1, stream.pick([1, 2, 3]) + 1))
+        joining = tuple(range(len(nodes) + 1, self.size + 1)) if stream.chance(0.6) else ()
+        self.world = world = World(
+            seed,
+            size=self.size,
+            options=options_of(stream, mode, reads),
+            core=core,
+            view=View(1, nodes, joining),
+        )
+        self.bounded = mode == "async"
+        world.loss = stream.pick([0.0, 0.02, 0.15])
+        world.double = stream.pick([0.0, 0.05])
+        world.slow = stream.pick([0.0, 0.03, 0.2])
+        world.sync_ns = stream.pick([MS // 2, 5 * MS])
+        self.crashing = stream.pick([0.0, 0.5, 1.0])
+        self.cutting = stream.pick([0.0, 0.5, 1.0])
+        self.changing = stream.pick([0.3, 1.0, 2.0])
+        self.storming = True
+
+    # -- what happens again and again
+
+    def again(self, every_ns: int, action: Callable[[], None]) -> None:
+        def act() -> None:
+            if self.storming:
+                action()
+                self.world.at(self.stream.between(every_ns // 3, 2 * every_ns), act)
+
+        self.world.at(self.stream.below(every_ns), act)
+
+    def any_up(self) -> int:
+        up = [number for number, node in self.world.nodes.items() if node.up]
+        return self.stream.pick(up) if up else 0
+
+    def likely_primary(self) -> int:
+        """Mostly one that believes to lead, deposed ones too."""
+        world = self.world
+        leads = [number for number, node in world.nodes.items() if node.up and node.core.leader == number]
+        return self.stream.pick(leads) if leads and self.stream.chance(0.85) else self.any_up()
+
+    def write(self) -> None:
+        if number := self.likely_primary():
+            self.world.write(number, self.stream.pick(KEYS))
+
+    def read(self) -> None:
+        if number := self.likely_primary() if self.stream.chance(0.6) else self.any_up():
+            self.world.read(number, self.stream.pick(KEYS))
+
+    def crash_or_restart(self) -> None:
+        world, stream = self.world, self.stream
+        down = [number for number, node in world.nodes.items() if not node.up]
+        if down and stream.chance(0.7):
+            world.restart(stream.pick(down), stream.pick([View(0, ()), world.current]))
+        elif stream.chance(self.crashing):
+            number = self.likely_primary() if stream.chance(0.5) else self.any_up()
+            if number:
+                world.crash(number)
+                if stream.chance(0.4):  # back at once
+                    world.restart(number, stream.pick([View(0, ()), world.current]))
+
+    def cut_or_heal(self) -> None:
+        world, stream = self.world, self.stream
+        if world.cut:
+            world.cut = set()
+        elif stream.chance(self.cutting):
+            if stream.chance(0.5):
+                lone = self.likely_primary() or 1
+                world.cut = {(lone, other) for other in world.nodes if other != lone}
+                if stream.chance(0.7):
+                    world.cut |= {(other, lone) for other in world.nodes if other != lone}
+            else:
+                world.cut = {
+                    (one, other)
+                    for one in world.nodes
+                    for other in world.nodes
+                    if one != other and stream.chance(0.3)
+                }
+
+    def flush(self) -> None:
+        if number := self.any_up():
+            self.world.flush(number)
+
+    def tell(self) -> None:
+        """The control group repeats itself, to somebody."""
+        if number := self.any_up():
+            self.world.give(number, self.world.current)
+
+    def change(self) -> None:
+        world, stream = self.world, self.stream
+        candidates = sorted({*world.current.nodes, *world.declared})
+        order = stream.shuffled(candidates)
+        nodes = order[: stream.between(1, len(order))]
+        if self.bounded:
+            # An async group's control group waits for all of the last view and takes who is ahead.
+            if not all(world.nodes[number].up for number in candidates):
+                return
+            first = world.current.nodes[0]
+            ahead = max(candidates, key=lambda number: (world[number].position, number))
+            others = [number for number in candidates if number != first]
+            if stream.chance(0.5) and others:
+                ahead = max(others, key=lambda number: (world[number].position, number))
+            nodes = [ahead, *(number for number in nodes if number != ahead)]
+        joining = tuple(
+            number for number in stream.shuffled(sorted(world.nodes)) if number not in nodes and stream.chance(0.7)
+        )
+        world.change(tuple(nodes), joining, spread_ns=stream.pick([0, 20, 200]) * MS)
+
+    # -- the run
+
+    def run(self, duration_ns: int = 1500 * MS) -> None:
+        self.again(6 * MS, self.write)
+        self.again(9 * MS, self.read)
+        self.again(60 * MS, self.crash_or_restart)
+        self.again(80 * MS, self.cut_or_heal)
+        self.again(30 * MS, self.flush)
+        self.again(40 * MS, self.tell)
+        self.again(int(150 * MS / self.changing), self.change)
+        self.world.run(duration_ns)
+        for node in self.world.nodes.values():
+            if node.up:
+                node.core.deep_check()
+
+    def recover(self) -> None:
+        """The storm is over: everybody must become a member, hold the same, and answer."""
+        self.storming = False
+        world = self.world
+        world.cut, world.loss, world.slow, world.double = set(), 0.0, 0.0, 0.0
+        for number, node in world.nodes.items():
+            if not node.up:
+                world.restart(number, world.current)
+            world.give(number, world.current)
+        everybody = tuple(sorted(world.nodes))
+        nodes = world.current.nodes
+        if self.bounded:
+            nodes = (max(nodes, key=lambda number: (world[number].position, number)), *nodes)
+            nodes = tuple(dict.fromkeys(nodes))
+        world.change(nodes, tuple(number for number in everybody if number not in nodes))
+        for number in everybody:
+            world.at(50 * MS, partial(world.flush, number))
+            world.at(300 * MS, partial(world.flush, number))
+        joined = world.run(4000 * MS, lambda: {*world.current.nodes, *world.declared} == set(everybody))
+        assert joined, f"not all caught up: {[world[number].status() for number in everybody]}"
+        world.change((nodes[0], *(number for number in everybody if number != nodes[0])))
+        world.run(500 * MS)
+        primary = world.primary()
+        assert primary, "nobody leads"
+        value = world.write(primary, "a")
+        world.run(300 * MS)
+        assert value in world.acknowledged, f"the last write was not committed: {world[primary].status()}"
+        for number in everybody:
+            request = world.read(number, "a")
+            world.run(300 * MS)
+            assert request not in world.nodes[number].reads, f"node {number} does not answer a read"
+            assert not world.nodes[number].reads_at
+            assert world.nodes[number].state.applied == world.nodes[primary].state.applied, (
+                f"node {number} holds something else than {primary}"
+            )
+            world[number].deep_check()
