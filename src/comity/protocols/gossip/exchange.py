@@ -80,7 +80,7 @@ class Exchange(Stability):
     def retry(self, now_ns: int) -> None:
         """What came out of order was not followed by what it lacked: ask for that."""
         self.retry_due_ns = NEVER
-        if self.buffered and not self.receiving_cells:
+        if self.buffered and self.peers and not self.receiving_cells:
             ahead = self.ahead() or self.stream.shuffled(list(self.peers.values()))
             ahead[0].ask = True
             self.retry_due_ns = now_ns + self.options.round_ns

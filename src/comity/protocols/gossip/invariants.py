@@ -25,7 +25,7 @@ def _counters(core: GossipCore) -> str:
         return f"dots up to {core.counter} were given out, but {published} is published and nothing waits"
     if not covers(core.vector, core.stable) and core.joined:
         return f"stable {core.stable} is not covered by what was delivered, {core.vector}"
-    if core.deltas and not core.ready:
+    if core.deltas and core.transfer is not None and core.transfer.start is not None:
         return "it writes, and is not causally consistent"
     return ""
 

@@ -11,7 +11,8 @@ from comity.replica import Codec
 
 Natural = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
 """A node, a counter or an epoch."""
-Stamp = Annotated[int, msgspec.Meta(ge=0, lt=1 << 64)]
+Stamp = Annotated[int, msgspec.Meta(ge=0)]
+"""A hybrid time or a hash: 64 bits, as much as a number may have here."""
 Vector = Annotated[list[tuple[Natural, Natural]], msgspec.Meta(max_length=4096)]
 """(node, counter) by rising node: what has been delivered of each."""
 
@@ -70,7 +71,7 @@ class Gossip(msgspec.Struct, frozen=True, array_like=True, tag=1):
     more: bool = False
     pull: bool = False
     behind: bool = False
-    wanted: Annotated[int, msgspec.Meta(ge=-1, lt=1 << 64)] = -1
+    wanted: Annotated[int, msgspec.Meta(ge=-1)] = -1
     part: Cells | None = None
 
 

@@ -35,8 +35,8 @@ LEVELS = (CAUSAL, SESSION, EVENTUAL)
 
 TOO_STRONG = (
     "gossip cannot be {level}: every replica answers alone, also where a partition keeps it from the others, "
-    "and no store can do that and be {level} (CAP). It offers causal, session and eventual; use a keyspace of "
-    "raft, paxos, chain or primary-backup where {level} is needed"
+    "and no store can do that and be {level} (CAP). It offers causal, session and eventual; take a keyspace "
+    "of raft, paxos, chain or primary-backup where {level} is needed"
 )
 
 
