@@ -16,6 +16,7 @@ from comity.node.routes import Route
 
 if TYPE_CHECKING:
     from comity.node.reads import ReadRun
+    from comity.node.remote import Relayed
 
 IDLE = 0
 LOG = 1
@@ -57,6 +58,7 @@ class Connection:
         "queued_error",
         "reading",
         "refused",
+        "relayed",
         "tokens",
         "touched",
         "watches",
@@ -93,6 +95,7 @@ class Connection:
         self.reading: ReadRun | None = None
         self.refused: bytes | None = None
         self.tokens: dict[int, bytes] = {}
+        self.relayed: Relayed | None = None
 
     def forget_transaction(self) -> None:
         """Leave MULTI and forget what was watched."""

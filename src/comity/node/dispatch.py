@@ -10,12 +10,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from comity.formats import resp
-from comity.node import here
+from comity.node import here, messages
 from comity.node.connection import IDLE, LINEARIZABLE, LOG, READ, Connection, Run
 from comity.node.errors import OVERLOADED
 from comity.node.group import Group
 from comity.node.keyed import RUN_COMMANDS, KeyedGroup, KeyedRun
 from comity.node.reads import READ_BYTES_PER_TURN, ReadRun
+from comity.node.remote import Relayed, Remote, connection_of
 from comity.node.routes import ROUTE_HERE, ROUTE_LOG, Route, Routes
 from comity.node.served import Served
 from comity.node.transactions import Transactions
@@ -32,6 +33,8 @@ DISK_FULL = (
     b"-MISCONF this node cannot write its log (%b): nothing was done; free some space and try again\r\n"
 )
 STOPPING = b"-TRYAGAIN this node is stopping: nothing was done; use another one\r\n"
+
+MOVED = b"-TRYAGAIN this keyspace is not what it was: nothing was done; try again\r\n"
 
 FEW = 4
 """So few commands are looked at one by one."""
@@ -165,6 +168,41 @@ class Dispatcher:
             connection.paused = True
             self._pause.append(connection.number)
 
+    # -- on behalf of other nodes
+
+    def relay(self, peer: int, group: Served, relay: messages.Relay) -> None:
+        """Carry out commands for another node's client; the answers go back once all are there."""
+        connection = connection_of(self.host, peer, group, relay)
+        error = self._not_ours(group, relay)
+        if error is not None:
+            connection.queue.clear()
+            for _ in relay.commands:
+                self.answer(connection, error)
+            return
+        self._dispatch(connection)
+
+    def _not_ours(self, group: Served, relay: messages.Relay) -> bytes | None:
+        for args in relay.commands:
+            route = self.routes.find(args[0])
+            if route is None or not route.least <= len(args) <= route.most:
+                return resp.error("ERR malformed relay")
+            once = route.name == "client" and here.is_once(args) and not here.check_once(self.routes, args)
+            if route.kind == ROUTE_HERE and not once:
+                return resp.error("ERR malformed relay")
+            if self.group_of(route, args) is not group:
+                return MOVED
+        return None
+
+    def _relayed(self, connection: Connection, relayed: Relayed) -> None:
+        """Send the answers back, once all are there."""
+        if len(connection.output) < relayed.wanted:
+            return
+        token = connection.tokens.get(relayed.number, b"")
+        answer = messages.Relayed(relayed.request, connection.output, token)
+        connection.output = []
+        connection.closed = True
+        self.host.send(relayed.peer, relayed.number, messages.KIND_RELAYED, messages.encode(answer))
+
     # -- commands
 
     def resume(self) -> None:
@@ -241,7 +279,7 @@ class Dispatcher:
                 queue.popleft()
                 self.answer(connection, _no_such_level(group, level))
                 continue
-            if isinstance(group, KeyedGroup):
+            if isinstance(group, (KeyedGroup, Remote)):
                 if connection.outstanding:
                     return
                 self._keyed(connection, group, level)
@@ -321,8 +359,8 @@ class Dispatcher:
         builder.size += share
         group.added(builder, Run(connection, count, self.host.now_ns, first))
 
-    def _keyed(self, connection: Connection, group: KeyedGroup, level: str) -> None:
-        """Commands for a keyspace of registers: as many as follow of it."""
+    def _keyed(self, connection: Connection, group: KeyedGroup | Remote, level: str) -> None:
+        """Commands for a keyspace of registers, or one held elsewhere: as many as follow of it."""
         queue = connection.queue
         find = self.routes.find
         total = len(queue)
@@ -549,6 +587,9 @@ class Dispatcher:
         for connection in self._touched:
             connection.touched = False
             if connection.closed:
+                continue
+            if connection.relayed is not None:
+                self._relayed(connection, connection.relayed)
                 continue
             output = connection.output
             if output:

@@ -23,7 +23,8 @@ from comity.node.journal import Journal
 from comity.node.keyed import KeyedGroup
 from comity.node.keyspaces import Keyspaces
 from comity.node.metrics import Metrics
-from comity.node.served import Elsewhere, Served
+from comity.node.remote import Remote
+from comity.node.served import Served
 from comity.node.state_jobs import StateJobs
 from comity.node.turn import Envelope, Turn
 from comity.replica import (
@@ -100,7 +101,7 @@ class Host:
         self._links: dict[int, str] = {}
         self._links_changed = False
         self._introduced: dict[int, str] = {}
-        self._up: set[int] = set()
+        self.up: set[int] = set()
         self._frames: dict[int, list[Envelope]] = {}
         self._dirty: dict[int, Served] = {}
         self._deadlines: list[tuple[int, int]] = []
@@ -161,7 +162,9 @@ class Host:
         """Begin to hold a keyspace of the catalogue."""
         protocol = self.protocols[keyspace.replication]
         number, name, view = keyspace.number, keyspace.name, keyspace.view
-        self.elsewhere.pop(number, None)
+        remote = self.elsewhere.pop(number, None)
+        if isinstance(remote, Remote):
+            remote.give_up()
         members = Members(voters=tuple(sorted(keyspace.nodes)), known=self.default.core.members.known)
         group: Served
         if isinstance(protocol, Protocol):
@@ -183,7 +186,7 @@ class Host:
 
     def add_elsewhere(self, keyspace: Keyspace) -> Served:
         """Know of a keyspace that other nodes hold."""
-        group = Elsewhere(self, keyspace.number, keyspace.name, self.protocols[keyspace.replication])
+        group = Remote(self, keyspace)
         self.elsewhere[keyspace.number] = group
         self.by_name[keyspace.name.encode()] = group
         return group
@@ -194,7 +197,9 @@ class Host:
         if self.by_name.get(group.name.encode()) is group:
             del self.by_name[group.name.encode()]
         self._dirty.pop(number, None)
-        if not isinstance(group, Elsewhere):
+        if isinstance(group, Remote):
+            group.give_up()
+        else:
             self.journal.forget(number)
             self.jobs.erase(group)
 
@@ -232,7 +237,7 @@ class Host:
         heap = self._deadlines
         while heap and heap[0][0] <= now:
             due, number = heappop(heap)
-            group = self.groups.get(number)
+            group = self.groups.get(number) or self.elsewhere.get(number)
             if group is None or due != group.scheduled_ns:
                 continue  # an earlier deadline took its place
             group.scheduled_ns = NEVER
@@ -346,7 +351,7 @@ class Host:
 
     def link_up(self, peer: NodeId) -> None:
         """Frames to this peer can leave again."""
-        self._up.add(peer)
+        self.up.add(peer)
         for group in self.groups.values():
             if group.leader == peer:
                 group.link_up(peer)
@@ -365,7 +370,7 @@ class Host:
 
     def link_down(self, peer: NodeId, refused: bool) -> None:
         """The link to this peer is gone; refused: its port is closed, so its process is gone."""
-        self._up.discard(peer)
+        self.up.discard(peer)
         if refused:
             for group in self.groups.values():
                 group.core.peer_lost(self.now_ns, peer)
@@ -379,7 +384,11 @@ class Host:
         for number, kind, body in envelopes:
             group = self.groups.get(number)
             if group is None:
-                metrics.peer_messages_refused += 1
+                remote = self.elsewhere.get(number)
+                if kind == messages.KIND_RELAYED and isinstance(remote, Remote):
+                    self._relayed(remote, body)
+                else:
+                    metrics.peer_messages_refused += 1
                 continue
             try:
                 if kind == messages.KIND_CORE:
@@ -388,6 +397,9 @@ class Host:
                     if isinstance(group, Group):
                         group.on_forward(peer, body)
                         self._dirty[number] = group
+                    continue
+                elif kind == messages.KIND_RELAY:
+                    self.dispatcher.relay(peer, group, messages.decode_relay(body))
                     continue
                 elif kind == messages.KIND_REPORT:
                     self.keyspaces.governor.heard(peer, messages.decode_report(body))
@@ -406,6 +418,13 @@ class Host:
             group.core.receive(self.now_ns, peer, message)
             if number not in self._dirty:
                 self._stirred(group)
+
+    def _relayed(self, remote: Remote, body: bytes | memoryview) -> None:
+        try:
+            remote.relayed(messages.decode_relayed(body))
+        except msgspec.DecodeError as error:
+            self.metrics.peer_messages_refused += 1
+            self.note("peer message refused", group=remote.name, error=str(error))
 
     def send(self, peer: NodeId, group: int, kind: int, body: bytes) -> None:
         """A message for this turn's frame to a peer."""
@@ -503,6 +522,9 @@ class Host:
             if not dirty:
                 break
             for group in dirty.values():
+                if isinstance(group, Remote):
+                    self._schedule(group)
+                    continue
                 group.push(now)
                 self._carry_out(group, now)
                 if (self._frames or self.journal.due) and group.put_off():
@@ -516,12 +538,12 @@ class Host:
         if self.stopping and not self.stopped:
             self._continue_stop()
         turn = Turn()
+        dispatcher.collect(turn)
         turn.journal = self.journal.write(self.config.bounds.segment_bytes, self._checkpoint, self._compacted)
         if self._frames:
             frames, self._frames = self._frames, {}
             turn.frames = self._split(frames)
         turn.jobs = self.jobs.take()
-        dispatcher.collect(turn)
         if self._links_changed:
             self._links_changed = False
             turn.links = dict(self._links)
@@ -627,7 +649,7 @@ class Host:
             "ready": healthy,
             "health": text,
             "stopping": self.stopping,
-            "links": {peer: peer in self._up for peer in sorted(self._links)},
+            "links": {peer: peer in self.up for peer in sorted(self._links)},
             "groups": {group.name: group.status() for group in self.groups.values()},
             "catalogue": {"version": self.keyspaces.catalogue.version, "confirmed": self.keyspaces.confirmed},
             "connections": len(self.dispatcher.connections),

@@ -20,7 +20,8 @@ from comity.node import messages
 from comity.node.config import MILLISECOND_NS
 from comity.node.connection import Connection, Run
 from comity.node.governor import Governor
-from comity.node.served import Elsewhere, Served
+from comity.node.remote import Remote
+from comity.node.served import Served, Unknown
 from comity.replica import NEVER, Outcome, ReadAt
 from comity.store.commands.catalogue import NAME
 
@@ -71,7 +72,7 @@ class Keyspaces:
         self.ready = False
         self.confirmed = 0
         self.waiting: list[Change] = []
-        self.unknown = Elsewhere(host, UNKNOWN_NUMBER, "?", host.default.protocol)
+        self.unknown = Unknown(host, UNKNOWN_NUMBER, "?", host.default.protocol)
         """Where keys belong whose keyspace this node does not know yet."""
         self.unknown.closed = STARTING
         self._version = 0
@@ -143,7 +144,9 @@ class Keyspaces:
 
     def _quiet(self) -> bool:
         """Whether everything asked under an older catalogue is answered."""
-        return all(group.oldest_ns() > self._adopted_ns for group in self.host.groups.values())
+        host = self.host
+        groups = (*host.groups.values(), *host.elsewhere.values())
+        return all(group.oldest_ns() > self._adopted_ns for group in groups)
 
     def _adopt(self) -> None:
         host = self.host
@@ -177,6 +180,8 @@ class Keyspaces:
         elif group.view is not None and group.view.epoch < keyspace.view.epoch:
             group.core.view(host.now_ns, keyspace.view)
             host.dirty(group)
+        if isinstance(group, Remote):
+            group.adopt(keyspace.view)
         self._numbers[keyspace.name] = keyspace.number
         group.level = keyspace.level
         group.configure(keyspace.options, len(keyspace.nodes))
@@ -195,9 +200,6 @@ class Keyspaces:
             return f"TRYAGAIN keyspace '{keyspace.name}' is being created; see KEYSPACE INFO {keyspace.name}"
         if keyspace.state != ACTIVE:
             return f"TRYAGAIN keyspace '{keyspace.name}' is being dropped"
-        if keyspace.number in self.host.elsewhere:
-            nodes = ", ".join(map(str, keyspace.view.nodes))
-            return f"TRYAGAIN keyspace '{keyspace.name}' is held by nodes {nodes}: ask one of them"
         return ""
 
     # -- reporting

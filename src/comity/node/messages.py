@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 KIND_CORE = 0
@@ -12,6 +14,10 @@ KIND_DECLINE = 2
 """They were not taken: a `Decline`."""
 
 
+KIND_RELAY = 4
+"""Commands of a client for a keyspace that the receiver holds: a `Relay`."""
+KIND_RELAYED = 5
+"""Their answers: a `Relayed`."""
 KIND_REPORT = 3
 """What a node says to the leader of the control group: a `Report`."""
 
@@ -33,6 +39,25 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
     groups: dict[int, Position]
 
 
+class Relay(msgspec.Struct, frozen=True, array_like=True):
+    """Commands on keys of one keyspace. request: the sender's. protocol: the RESP version of the replies.
+    level: what is asked for. token: what the session has seen."""
+
+    request: int
+    protocol: Annotated[int, msgspec.Meta(ge=2, le=3)]
+    level: str
+    token: bytes
+    commands: list[Annotated[list[bytes], msgspec.Meta(min_length=1)]]
+
+
+class Relayed(msgspec.Struct, frozen=True, array_like=True):
+    """Their answers, one a command. token: what the session has seen now."""
+
+    request: int
+    replies: list[bytes]
+    token: bytes
+
+
 class Forward(msgspec.Struct, frozen=True, array_like=True):
     """Batches, each encoded once by the node whose clients sent the commands."""
 
@@ -47,11 +72,13 @@ class Decline(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _forward = msgspec.msgpack.Decoder(Forward)
+_relay = msgspec.msgpack.Decoder(Relay)
+_relayed = msgspec.msgpack.Decoder(Relayed)
 _report = msgspec.msgpack.Decoder(Report)
 _decline = msgspec.msgpack.Decoder(Decline)
 
 
-def encode(message: Forward | Decline | Report) -> bytes:
+def encode(message: Forward | Decline | Report | Relay | Relayed) -> bytes:
     """The body of an envelope."""
     return _encoder.encode(message)
 
@@ -59,6 +86,16 @@ def encode(message: Forward | Decline | Report) -> bytes:
 def decode_forward(body: bytes | memoryview) -> Forward:
     """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
     return _forward.decode(body)
+
+
+def decode_relay(body: bytes | memoryview) -> Relay:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
+    return _relay.decode(body)
+
+
+def decode_relayed(body: bytes | memoryview) -> Relayed:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
+    return _relayed.decode(body)
 
 
 def decode_report(body: bytes | memoryview) -> Report:

@@ -160,8 +160,8 @@ class Served(abc.ABC):
         """Audit the core and the bookkeeping here."""
 
 
-class Elsewhere(Served):
-    """A keyspace of the catalogue that this node does not hold."""
+class Unknown(Served):
+    """A keyspace that this node does not know yet."""
 
     def push(self, now_ns: int) -> None:
         """Nothing gathers here."""

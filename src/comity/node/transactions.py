@@ -14,6 +14,7 @@ from comity.node import here
 from comity.node.connection import LOG, READ, Connection, Run
 from comity.node.group import Group
 from comity.node.reads import ReadRun
+from comity.node.remote import Remote
 from comity.node.routes import ROUTE_HERE, Route
 from comity.node.served import Served
 from comity.store.commands.transactions import encode_exec
@@ -26,6 +27,10 @@ ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 NO_LOG = (
     b"-ERR keyspace '%b' has no transactions: its keys are replicated one by one; use one replicated by "
     b"raft, chain or primary-backup\r\n"
+)
+ELSEWHERE = (
+    b"-ERR keyspace '%b' is held by other nodes: a transaction has to be sent to one of them, see KEYSPACE "
+    b"INFO\r\n"
 )
 TOO_LARGE = b"-ERR transaction is too large: at most %d commands and %d bytes may be queued\r\n"
 
@@ -88,7 +93,7 @@ class Transactions:
         refusal = dispatcher.refusal(found, write=True)
         group = found if isinstance(found, Group) else None
         if found is not None and group is None:
-            refusal = refusal or NO_LOG % found.name.encode()
+            refusal = refusal or (ELSEWHERE if isinstance(found, Remote) else NO_LOG) % found.name.encode()
         if group is None or refusal is not None:
             dispatcher.answer(connection, refusal or b"")
             return
@@ -137,7 +142,7 @@ class Transactions:
         refusal = dispatcher.refusal(found, write=False)
         group = found if isinstance(found, Group) else None
         if found is not None and group is None:
-            refusal = refusal or NO_LOG % found.name.encode()
+            refusal = refusal or (ELSEWHERE if isinstance(found, Remote) else NO_LOG) % found.name.encode()
         if group is None or refusal is not None:
             dispatcher.answer(connection, refusal or b"")
             return

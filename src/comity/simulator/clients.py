@@ -159,7 +159,8 @@ class SimulatedClient:
             recorder.invoke(process, f, key, argument, time_ns=self.world.now_ns)
             self._send(Request(operation, process, [encode(*words)]))
         elif kind == "create":
-            words = self.cluster.trial.create(self.cluster.case.settings.options)
+            settings = self.cluster.case.settings
+            words = self.cluster.trial.create(settings.options, settings.replicas)
             self._send(Request(operation, process, [encode(*words)]))
         elif kind == "once" and not weak:
             self.once_sequence += 1

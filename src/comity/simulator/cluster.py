@@ -114,14 +114,20 @@ class Cluster:
         self.events.append((self.world.now_ns, node, what))
 
     def leader(self) -> Process | None:
-        """The running process that leads in the highest term."""
+        """The running process that leads the keyspace under trial, or else the control group, in the highest
+        term."""
+        return self._leader(NAME) or self._leader("default")
+
+    def _leader(self, name: str) -> Process | None:
         found: Process | None = None
         best = -1
         for process in self.processes.values():
             if process.host is None or process.paused:
                 continue
-            group = process.host.by_name.get(NAME.encode(), process.host.default)
-            core: Any = group.core if isinstance(group, Group) else process.host.default.core
+            group = process.host.by_name.get(name.encode())
+            if not isinstance(group, Group):
+                continue
+            core: Any = group.core
             if core.leader == process.number and getattr(core, "term", 0) > best:
                 found, best = process, getattr(core, "term", 0)
         return found
@@ -303,8 +309,11 @@ class Cluster:
         for name, leading in leader.host.groups.items():
             if leading.keyed:
                 continue
-            if leading.viewed and len(leading.core.members.voters) < len(live):
-                return f"only {len(leading.core.members.voters)} nodes are in the view of {leading.name}"
+            if leading.viewed:
+                found = leader.host.keyspaces.catalogue.keyspaces[leading.name]
+                holders = [process.number for process in live if process.number in found.nodes]
+                if not set(holders) <= set(found.view.nodes):
+                    return f"nodes {found.view.nodes} are in the view of {name}, not yet all of {holders}"
             # A node removed while it was away may not know it: the leader's view counts.
             everyone = leading.core.members.everyone()
             members = {

@@ -26,9 +26,17 @@ def case_of(
     settings, faults = plan(Stream(seed, "faults"), nodes, duration_ms)
     faults = tuple(fault for fault in faults if fault.kind not in trial.without)
     if trial.prefix:
-        settings = msgspec.structs.replace(settings, groups=1)
+        replicas = Stream(seed, "replicas").pick((0, 0, 3)) if nodes > 3 else 0
+        settings = msgspec.structs.replace(settings, groups=1, replicas=replicas)
     stream = Stream(seed, "workload")
     clients = clients_of(stream, nodes, 8, trial)
+    operations = operations_of(stream, clients, duration_ms, per_second, settings.groups, trial)
+    if settings.replicas:
+        # WATCH has to be sent to a node that holds the keyspace.
+        operations = tuple(
+            msgspec.structs.replace(operation, kind="getset") if operation.kind == "cas" else operation
+            for operation in operations
+        )
     return Case(
         seed=seed,
         protocol=protocol,
@@ -37,7 +45,7 @@ def case_of(
         settings=settings,
         faults=faults,
         clients=clients,
-        operations=operations_of(stream, clients, duration_ms, per_second, settings.groups, trial),
+        operations=operations,
     )
 
 

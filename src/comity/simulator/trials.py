@@ -46,9 +46,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         """Of its keys."""
         return "" if self.replication == "raft" else f"{NAME}:"
 
-    def create(self, options: dict[str, Any]) -> list[str]:
-        """The command that creates it, with more options."""
+    def create(self, options: dict[str, Any], replicas: int) -> list[str]:
+        """The command that creates it, with more options, on so many nodes (0: on all)."""
         words = ["KEYSPACE", "CREATE", NAME, "REPLICATION", self.replication, "CONSISTENCY", self.level]
+        if replicas:
+            words += ["REPLICAS", str(replicas)]
         for name, value in sorted({**self.options, **options}.items()):
             words += ["OPTION", name, str(value).lower() if isinstance(value, bool) else str(value)]
         return words

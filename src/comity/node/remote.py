@@ -1,0 +1,174 @@
+"""A keyspace that other nodes hold: its commands are carried out there, and the answers brought back.
+
+A run of one connection's commands is one request to one node; a connection waits for its answer before it
+goes on, so order is kept. A request is never sent twice: where no answer comes it is unknown whether it
+was carried out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from comity.formats import resp
+from comity.keyspaces.definition import Keyspace
+from comity.node import messages
+from comity.node.connection import Connection
+from comity.node.errors import INDETERMINATE, NO_QUORUM, OVERLOADED
+from comity.node.keyed import KeyedRun
+from comity.node.served import Served
+from comity.replica import NEVER, Record, Reply, View
+
+if TYPE_CHECKING:
+    from comity.node.host import Host
+    from comity.node.routes import Route
+
+GRACE_NS = 200_000_000
+"""The holder gives up first, and knows more of what became of it."""
+
+
+class Remote(Served):
+    """The requests of this node's clients to a keyspace held elsewhere."""
+
+    def __init__(self, host: Host, keyspace: Keyspace) -> None:
+        super().__init__(host, keyspace.number, keyspace.name, host.protocols[keyspace.replication])
+        self.holders: tuple[int, ...] = ()
+        self.requests: dict[int, tuple[KeyedRun, bool]] = {}
+        self._epoch = 0
+
+    def adopt(self, view: View) -> None:
+        """Who holds it now."""
+        self._epoch = view.epoch
+        self.holders = view.nodes
+
+    # -- commands
+
+    def unsuited(self, route: Route, args: list[bytes], keys: Sequence[bytes], level: str) -> bytes | None:
+        """The holder knows."""
+        return None
+
+    def submit(self, run: KeyedRun, commands: list[tuple[Route, list[bytes], list[bytes]]]) -> None:
+        """Have a holder carry out a run of commands."""
+        host = self.host
+        linked = [node for node in self.holders if node in host.up] or list(self.holders)
+        target = linked[run.connection.number % len(linked)]
+        request = host.request()
+        writes = any("write" in route.command.flags for route, _, _ in commands)
+        self.requests[request] = (run, writes)
+        relay = messages.Relay(
+            request,
+            run.connection.protocol,
+            run.level,
+            run.connection.tokens.get(self.number, b""),
+            [args for _, args, _ in commands],
+        )
+        host.send(target, self.number, messages.KIND_RELAY, messages.encode(relay))
+
+    def relayed(self, relayed: messages.Relayed) -> None:
+        """The holder's answers."""
+        found = self.requests.pop(relayed.request, None)
+        if found is None:
+            return
+        run = found[0]
+        if len(relayed.replies) != run.missing:
+            self.host.deliver_error([run.run], INDETERMINATE)
+            return
+        if relayed.token:
+            run.connection.tokens[self.number] = relayed.token
+        self.host.deliver([run.run], relayed.replies)
+
+    # -- time
+
+    def oldest_ns(self) -> int:
+        """When the first request under way arrived."""
+        return next(iter(self.requests.values()))[0].run.arrived_ns if self.requests else NEVER
+
+    def deadline_ns(self) -> int:
+        """When the first request is given up."""
+        if not self.requests:
+            return NEVER
+        return self.oldest_ns() + self.host.config.bounds.request_deadline_ns + GRACE_NS
+
+    def wake(self, now_ns: int) -> None:
+        """Give up on what was not answered."""
+        while self.requests and self.deadline_ns() <= now_ns:
+            request = next(iter(self.requests))
+            run, writes = self.requests.pop(request)
+            self.host.deliver_error([run.run], INDETERMINATE if writes else NO_QUORUM)
+
+    def give_up(self) -> None:
+        """The keyspace is to be held by this node itself, or is no more."""
+        requests, self.requests = self.requests, {}
+        for run, writes in requests.values():
+            self.host.deliver_error([run.run], INDETERMINATE if writes else NO_QUORUM)
+
+    # -- the rest of what is asked of keyspaces
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self.requests
+
+    def refusal(self, write: bool) -> bytes | None:
+        """Too much waits already."""
+        return OVERLOADED if len(self.requests) >= self.host.config.bounds.commands_waiting else None
+
+    def push(self, now_ns: int) -> None:
+        """Everything was sent as it came."""
+
+    def on_reply(self, reply: Reply, now_ns: int) -> None:
+        """There is no core."""
+
+    def compact(self, now_ns: int) -> None:
+        """There is no state."""
+
+    def compaction_index(self) -> int:
+        """There is no log."""
+        return 0
+
+    def checkpoint(self) -> Sequence[Record]:
+        """There is no log."""
+        return ()
+
+    def digest(self) -> tuple[int, bytes]:
+        """Of nothing."""
+        return 0, b""
+
+    def status(self) -> dict[str, Any]:
+        """For /status."""
+        return {
+            "protocol": self.protocol.name,
+            "held": False,
+            "epoch": self._epoch,
+            "nodes": list(self.holders),
+            "waiting_commands": len(self.requests),
+        }
+
+    def check(self) -> None:
+        """Nothing can be wrong."""
+
+
+class Relayed:
+    """At the holder: a run of commands on behalf of another node's client, as a connection of its own."""
+
+    __slots__ = ("number", "peer", "request", "wanted")
+
+    def __init__(self, peer: int, number: int, request: int, wanted: int) -> None:
+        self.peer = peer
+        self.number = number
+        self.request = request
+        self.wanted = wanted
+
+
+def connection_of(host: Host, peer: int, group: Served, relay: messages.Relay) -> Connection:
+    """The connection that carries out a relay."""
+    connection = Connection(-host.request(), "", resp.RequestParser(), host.now_ns)
+    connection.protocol = relay.protocol
+    connection.level = relay.level
+    if relay.token:
+        connection.tokens[group.number] = relay.token
+    connection.queue = deque(relay.commands)
+    connection.queue_bytes = sum(len(word) for args in relay.commands for word in args)
+    connection.relayed = Relayed(peer, group.number, relay.request, len(relay.commands))
+    return connection
