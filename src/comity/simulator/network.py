@@ -90,9 +90,15 @@ class Network:
         for other in self.processes:
             for pair in ((number, other), (other, number)):
                 stream = Stream(self._seed, f"link {pair[0]} {pair[1]}")
-                base = self.settings.latency_us * MICROSECOND_NS
-                self.links[pair] = Link(*pair, base + stream.below(base // 2 + 1), stream)
+                self.links[pair] = Link(*pair, self._latency_ns(pair, stream), stream)
         self.processes[number] = process
+
+    def _latency_ns(self, pair: tuple[int, int], stream: Stream) -> int:
+        table = self.settings.latencies_us
+        if table:
+            return table[pair[0] - 1][pair[1] - 1] * MICROSECOND_NS
+        base = self.settings.latency_us * MICROSECOND_NS
+        return base + stream.below(base // 2 + 1)
 
     # -- frames
 

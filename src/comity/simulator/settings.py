@@ -14,6 +14,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How the world of one case behaves throughout; what happens in it are its faults.
 
     latency_us: least one-way delay of a link; jitter_us: mean of the exponential part above it.
+    latencies_us: where not empty, that delay for every link, by number of source and target.
     loss, duplicate, reorder: probability per peer frame. loop_us: least and most time between a
     stimulus and the turn that handles it. fsync_us: least and most time of a log sync.
     job_us: least and most time of a state engine job. job_late: probability that a job's work is
@@ -22,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     in_turn: probability that a crash falls between two effects of a turn.
     lease: whether the protocol may read on a lease; drift_ppm then is the declared bound.
     bounds: of the hosts, where they differ from this simulator's small ones. options: of the
-    protocol, likewise. groups: how many keyspaces.
+    protocol, likewise. groups: how many keyspaces. replicas: of the keyspace under trial, 0 for every node.
     """
 
     latency_us: int = 300
@@ -42,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, int] = {}
     options: dict[str, Any] = {}
     groups: int = 1
+    replicas: int = 0
+    latencies_us: tuple[tuple[int, ...], ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
