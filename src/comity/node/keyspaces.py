@@ -223,11 +223,11 @@ class Keyspaces:
             group = self.host.groups.get(number)
             if group is not None and group.view is not None:
                 core = group.core
-                positions[number] = messages.Position(
-                    group.view.epoch,
-                    getattr(core, "settled", 0),
-                    tuple(getattr(core, "caught_up", ())),
-                    tuple(getattr(core, "position", (0, 0))),
+                epoch = group.view.epoch
+                positions[number] = (
+                    messages.Position(epoch, core.settled, (), (0, 0))
+                    if group.keyed
+                    else messages.Position(epoch, 0, core.caught_up, core.position)
                 )
         return positions
 

@@ -17,12 +17,12 @@ from comity.node import messages
 from comity.node.connection import Connection
 from comity.node.errors import INDETERMINATE, NO_QUORUM, OVERLOADED
 from comity.node.keyed import KeyedRun
+from comity.node.routes import ROUTE_READ, Route
 from comity.node.served import Served
 from comity.replica import NEVER, Record, Reply, View
 
 if TYPE_CHECKING:
     from comity.node.host import Host
-    from comity.node.routes import Route
 
 GRACE_NS = 200_000_000
 """The holder gives up first, and knows more of what became of it."""
@@ -54,7 +54,7 @@ class Remote(Served):
         linked = [node for node in self.holders if node in host.up] or list(self.holders)
         target = linked[run.connection.number % len(linked)]
         request = host.request()
-        writes = any("write" in route.command.flags for route, _, _ in commands)
+        writes = any(route.kind != ROUTE_READ for route, _, _ in commands)
         self.requests[request] = (run, writes)
         relay = messages.Relay(
             request,
