@@ -6,6 +6,7 @@ from __future__ import annotations
 from comity.protocols.chain.core import ChainCore
 from comity.protocols.chain.messages import CODEC
 from comity.protocols.chain.options import ChainOptions
+from comity.protocols.chain.promise import promise
 from comity.replica import CoreContext, Protocol, Recovered
 
 __all__ = ["PROTOCOL", "ChainCore", "ChainOptions", "protocol_of"]
@@ -23,6 +24,7 @@ def protocol_of(core: type[ChainCore], name: str = "chain") -> Protocol:
         options=ChainOptions,
         codec=CODEC,
         build=build,
+        promise=promise,
         views=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comity.protocols.gossip.core import GossipCore
 from comity.protocols.gossip.messages import CODEC
 from comity.protocols.gossip.options import GossipOptions
+from comity.protocols.gossip.promise import promise
 from comity.replica import Cells, CoreContext, KeyedProtocol, LatticeSemantics
 
 __all__ = ["PROTOCOL", "GossipCore", "GossipOptions", "protocol_of"]
@@ -25,6 +26,7 @@ def protocol_of(core: type[GossipCore], name: str = "gossip") -> KeyedProtocol:
         codec=CODEC,
         semantics="lattice",
         build=build,
+        promise=promise,
     )
 
 

@@ -7,6 +7,7 @@ from comity.protocols.paxos.core import PaxosCore
 from comity.protocols.paxos.learner import Learner
 from comity.protocols.paxos.messages import CODEC
 from comity.protocols.paxos.options import PaxosOptions
+from comity.protocols.paxos.promise import promise
 from comity.protocols.paxos.proposer import Proposer, decree
 from comity.replica import Cells, CoreContext, KeyedProtocol, RegisterSemantics
 
@@ -38,6 +39,7 @@ def protocol_of(core: type[PaxosCore], name: str = "paxos") -> KeyedProtocol:
         codec=CODEC,
         semantics="register",
         build=build,
+        promise=promise,
     )
 
 

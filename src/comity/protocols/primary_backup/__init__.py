@@ -5,6 +5,7 @@ from __future__ import annotations
 from comity.protocols.primary_backup.core import PrimaryBackupCore
 from comity.protocols.primary_backup.messages import CODEC
 from comity.protocols.primary_backup.options import PrimaryBackupOptions
+from comity.protocols.primary_backup.promise import promise
 from comity.replica import CoreContext, Protocol, Recovered
 
 __all__ = ["PROTOCOL", "PrimaryBackupCore", "PrimaryBackupOptions", "protocol_of"]
@@ -22,6 +23,7 @@ def protocol_of(core: type[PrimaryBackupCore], name: str = "primary-backup") -> 
         options=PrimaryBackupOptions,
         codec=CODEC,
         build=build,
+        promise=promise,
         views=True,
     )
 

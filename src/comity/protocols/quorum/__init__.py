@@ -7,6 +7,7 @@ from comity.protocols.quorum.core import QuorumCore
 from comity.protocols.quorum.messages import CODEC
 from comity.protocols.quorum.options import QuorumOptions
 from comity.protocols.quorum.placement import preference
+from comity.protocols.quorum.promise import promise
 from comity.replica import Cells, CoreContext, KeyedProtocol, RegisterSemantics
 
 __all__ = [
@@ -38,6 +39,7 @@ def protocol_of(core: type[QuorumCore], name: str = "quorum") -> KeyedProtocol:
         semantics="register",
         atomic=False,
         build=build,
+        promise=promise,
     )
 
 

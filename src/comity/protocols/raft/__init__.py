@@ -5,6 +5,7 @@ from __future__ import annotations
 from comity.protocols.raft.core import RaftCore
 from comity.protocols.raft.messages import CODEC
 from comity.protocols.raft.options import RaftOptions
+from comity.protocols.raft.promise import promise
 from comity.replica import CoreContext, Protocol, Recovered
 
 __all__ = ["PROTOCOL", "RaftCore", "RaftOptions", "protocol_of"]
@@ -22,6 +23,7 @@ def protocol_of(core: type[RaftCore], name: str = "raft") -> Protocol:
         options=RaftOptions,
         codec=CODEC,
         build=build,
+        promise=promise,
     )
 
 
