@@ -16,7 +16,7 @@ from comity.node.errors import OVERLOADED
 from comity.node.group import Group
 from comity.node.keyed import RUN_COMMANDS, KeyedGroup, KeyedRun
 from comity.node.reads import READ_BYTES_PER_TURN, ReadRun
-from comity.node.remote import Relayed, Remote, connection_of
+from comity.node.remote import Relayed, Relays, Remote, connection_of
 from comity.node.routes import ROUTE_HERE, ROUTE_LOG, Route, Routes
 from comity.node.served import Served
 from comity.node.transactions import Transactions
@@ -62,6 +62,7 @@ class Dispatcher:
         self._closing: list[int] = []
         self._pause: list[int] = []
         self._unpause: list[int] = []
+        self._relays: dict[int, Relays] = {}
         self._only: Group | None = None
         self.groups_changed()
 
@@ -172,6 +173,11 @@ class Dispatcher:
 
     def relay(self, peer: int, group: Served, relay: messages.Relay) -> None:
         """Carry out commands for another node's client; the answers go back once all are there."""
+        relays = self._relays.get(peer)
+        if relays is None:
+            relays = self._relays[peer] = Relays()
+        if not relays.is_new(relay):
+            return
         connection = connection_of(self.host, peer, group, relay)
         error = self._not_ours(group, relay)
         if error is not None:

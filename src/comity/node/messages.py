@@ -40,9 +40,11 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Relay(msgspec.Struct, frozen=True, array_like=True):
-    """Commands on keys of one keyspace. request: the sender's. protocol: the RESP version of the replies.
+    """Commands on keys of one keyspace. incarnation, request: the sender's, the latter higher with every
+    relay. protocol: the RESP version of the replies.
     level: what is asked for. token: what the session has seen."""
 
+    incarnation: int
     request: int
     protocol: Annotated[int, msgspec.Meta(ge=2, le=3)]
     level: str

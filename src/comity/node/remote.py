@@ -24,6 +24,9 @@ from comity.replica import NEVER, Record, Reply, View
 if TYPE_CHECKING:
     from comity.node.host import Host
 
+REMEMBERED = 4096
+"""Relays of a node remembered beyond the newest ones: none is so late, for links are connections."""
+
 GRACE_NS = 200_000_000
 """The holder gives up first, and knows more of what became of it."""
 
@@ -57,6 +60,7 @@ class Remote(Served):
         writes = any(route.kind != ROUTE_READ for route, _, _ in commands)
         self.requests[request] = (run, writes)
         relay = messages.Relay(
+            host.incarnation,
             request,
             run.connection.protocol,
             run.level,
@@ -147,6 +151,30 @@ class Remote(Served):
 
     def check(self) -> None:
         """Nothing can be wrong."""
+
+
+class Relays:
+    """At the holder: which relays of a node came already, for a frame may come twice."""
+
+    __slots__ = ("floor", "incarnation", "seen")
+
+    def __init__(self) -> None:
+        self.incarnation = 0
+        self.floor = 0
+        self.seen: dict[int, None] = {}
+
+    def is_new(self, relay: messages.Relay) -> bool:
+        """Whether it is the first of its kind. What is so late that it cannot be told counts as old."""
+        if relay.incarnation > self.incarnation:
+            self.incarnation, self.floor, self.seen = relay.incarnation, 0, {}
+        request = relay.request
+        if relay.incarnation < self.incarnation or request <= self.floor or request in self.seen:
+            return False
+        self.seen[request] = None
+        if len(self.seen) > REMEMBERED:
+            self.floor = max(self.floor, next(iter(self.seen)))
+            del self.seen[next(iter(self.seen))]
+        return True
 
 
 class Relayed:

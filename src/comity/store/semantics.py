@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from comity.store.lattices import Lattices
+from comity.store.lattices import encode_payload as encode_lattice_payload
+from comity.store.lattices import refusal as lattice_refusal
 from comity.store.registers import Registers, encode_payload
 from comity.store.table import find
 
@@ -26,16 +29,20 @@ class Semantics:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.meaning: Any = Registers()
+        self.meaning: Any = Registers() if kind == "register" else Lattices()
 
-    def encode(self, protocol: int, commands: Sequence[Sequence[bytes]], key: bytes) -> bytes:
+    def encode(self, protocol: int, commands: list[list[bytes]], key: bytes) -> bytes:
         """The payload of commands on one key."""
+        if self.kind == "lattice":
+            return encode_lattice_payload(protocol, commands)
         return encode_payload(protocol, commands, key)
 
     def refusal(self, atomic: bool, args: Sequence[bytes]) -> str | None:
-        """Why a command cannot be carried out on a register, None where it can. atomic: whether the
-        protocol changes a register in one step."""
+        """Why a command cannot be carried out here, None where it can. atomic: whether the protocol changes
+        a register in one step."""
         command = find(args[0])
+        if self.kind == "lattice":
+            return lattice_refusal(args[0].upper())
         if command is None or not command.first_key:
             return NO_KEY
         if atomic or "write" not in command.flags:
