@@ -60,7 +60,7 @@ class ChainCore(Forwarding):
         if self.current.epoch:
             self.floor = self.log.last if self.in_step() else 0
             for node in self.counted:
-                self.report_due_ns[node] = now_ns + self.lease_wait_ns()
+                self.to_report[node] = (now_ns + self.report_wait_ns(), 0)
             self.take_up(now_ns)
         self.view(now_ns, self.context.view)
         self.set_deadline()
@@ -79,7 +79,7 @@ class ChainCore(Forwarding):
         self.fence_ns = max(self.fence_ns, self.fence_for(now_ns, view))
         self.take_place(view)
         self.counted = self.reported = ()
-        self.report_due_ns.clear()
+        self.to_report.clear()
         self.floor = 0
         self.matched = self.recovered_match()
         self.write_view()

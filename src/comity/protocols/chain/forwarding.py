@@ -32,7 +32,8 @@ class Forwarding(Snapshots):
         super().__init__(context, options, recovered)
         self.reported: tuple[NodeId, ...] = ()
         """Of the joining nodes that count, those that the control group may rely on."""
-        self.report_due_ns: dict[NodeId, int] = {}
+        self.to_report: dict[NodeId, tuple[int, int]] = {}
+        """Those that count and are not reported: when, and the value of `written` that makes it durable."""
 
     # -- the head
 
@@ -212,16 +213,20 @@ class Forwarding(Snapshots):
         joined = {*self.counted, node}
         self.counted = tuple(other for other in self.current.joining if other in joined)
         self.write_counted()
-        self.report_due_ns[node] = now_ns + self.lease_wait_ns()
+        self.to_report[node] = (now_ns + self.report_wait_ns(), self.written)
         self.renew_lease()
         self.remember("count", now_ns, node)
         self.set_deadline()
 
+    def report_wait_ns(self) -> int:
+        """How long leases may last that do not rest on the promise of a node counted just now."""
+        return self.lease_wait_ns()
+
     def report(self, now_ns: int) -> None:
         """Who may become a full member."""
-        if self.report_due_ns and self.synced >= self.counted_written:
-            for node in [node for node, due_ns in self.report_due_ns.items() if due_ns <= now_ns]:
-                del self.report_due_ns[node]
+        for node, (due_ns, written) in list(self.to_report.items()):
+            if due_ns <= now_ns and written <= self.synced:
+                del self.to_report[node]
                 done = {*self.reported, node}
                 self.reported = tuple(other for other in self.counted if other in done)
 
@@ -233,6 +238,6 @@ class Forwarding(Snapshots):
     @property
     def report_ns(self) -> int:
         """When the next one may be reported; durability is told by `persisted`."""
-        return (
-            min(self.report_due_ns.values(), default=NEVER) if self.synced >= self.counted_written else NEVER
+        return min(
+            (due_ns for due_ns, written in self.to_report.values() if written <= self.synced), default=NEVER
         )

@@ -71,8 +71,8 @@ def _place(core: ChainCore) -> str:
         return f"{core.counted} count, but {core.current.joining} join"
     if not set(core.reported) <= set(core.counted) or (core.reported and not place.is_tail):
         return f"{core.reported} were reported as caught up, but {core.counted} count"
-    if core.reported and core.synced < core.counted_written:
-        return "who counts was reported and is not durable"
+    if set(core.reported) & set(core.to_report):
+        return f"{core.reported} were reported, and are still to be"
     if place.is_head and not core.in_step() and not core.installing:
         return "a head without an entry of its epoch"
     if core.heartbeat_wanted() != (core.heartbeat_due_ns != NEVER):

@@ -74,8 +74,6 @@ class Replica(Core):
         """Of these, how many are durable."""
         self.view_written = 0
         """The value of `written` that makes the current view durable."""
-        self.counted_written = 0
-        """The same for who counts."""
         self.durable_index = self.log.last
         """The log is durable up to here."""
         self.unsynced: deque[tuple[int, int]] = deque()
@@ -166,7 +164,6 @@ class Replica(Core):
         """Who counts, durable before the control group may rely on it."""
         self.effects.write.append(counted_record(self.current.epoch, self.counted))
         self.written += 1
-        self.counted_written = self.written
 
     def write_entries(self, first: int, entries: list[Entry]) -> None:
         """Entries just put in the log at `first` and after it."""
