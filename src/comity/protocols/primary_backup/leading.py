@@ -111,6 +111,16 @@ class Leading(Snapshots):
                 self.unreplicated_bytes = sum(len(entry.payload) for entry in self.log.after(best))
             self.best_match = best
 
+    def lacks_too_much(self, match: int) -> bool:
+        """Whether more than the bound would be lost if a replica with that match took over."""
+        options = self.options
+        if options.loss_entries and self.log.last - match > options.loss_entries:
+            return True
+        lacking = self.log.after(match) if options.loss_bytes else []
+        return bool(lacking) and (
+            match < self.log.base or sum(len(entry.payload) for entry in lacking) > options.loss_bytes
+        )
+
     def beyond_loss_bound(self, payload: bytes) -> str:
         """Why this proposal could make more be lost than the options allow; empty where it could not. Where
         nobody else may take over, nothing can."""

@@ -82,20 +82,17 @@ def _async(options: PrimaryBackupOptions, replicas: int) -> Promise:
         if bounds
         else "without a bound (options loss_entries and loss_bytes set one)"
     )
-    instead = "mode sync, raft, chain and paxos keyspaces can"
-    gone = (
-        "when a backup takes over, acknowledged writes that it did not have are gone, and a primary that was "
-        "cut off goes on answering for a while"
-    )
+    instead = "primary-backup keyspaces in mode sync, raft, chain and paxos keyspaces can"
+    gone = "acknowledged writes that a backup does not have when it takes over are gone"
     return Promise(
         levels=(EVENTUAL,),
         refusals={
-            LINEARIZABLE: f"{gone}; {instead}",
-            SEQUENTIAL: f"{gone}, so clients have seen what is in no common order; {instead}",
+            LINEARIZABLE: f"{gone}, and a primary that was cut off answers for a while longer; {instead}",
+            SEQUENTIAL: f"{gone}, though clients have read them and built upon them; {instead}",
             CAUSAL: f"{gone}, also those that others have built upon; {instead}, and gossip keyspaces",
             SESSION: (
-                f"{gone}: a session may then miss its own writes and what it has read; {instead}, and gossip "
-                "and strict quorum keyspaces"
+                f"{gone}, and sessions then miss their own writes and what they have read; {instead}, and "
+                "gossip and strict quorum keyspaces"
             ),
         },
         partition="A",

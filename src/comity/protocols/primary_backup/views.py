@@ -168,9 +168,11 @@ class Views(Leading):
         return near and peer.state is REPLICATE and self.commit >= self.first_index
 
     def is_level(self, peer: Progress) -> bool:
-        """Whether a replica holds every committed entry; with async, which never waits for it, what was
-        committed at the last heartbeat."""
-        return peer.match >= (self.commit if self.options.sync else self.settled_commit)
+        """Whether a replica holds every committed entry. With async, which never waits for it: what was
+        committed at the last heartbeat, and all but as much as may be lost."""
+        if self.options.sync:
+            return peer.match >= self.commit
+        return peer.match >= self.settled_commit and not self.lacks_too_much(peer.match)
 
     def consider_joining(self, now_ns: int) -> None:
         """Count a joining replica, then declare it, once it is level and it is durable that it counts: a
@@ -216,7 +218,10 @@ class Views(Leading):
 
     @property
     def position(self) -> tuple[int, int]:
-        """(reign, index) of the last durable entry."""
+        """(reign, index) of the last durable entry; nothing where that is about to be given up for the
+        primary's history."""
+        if self.diverged or (self.incoming is not None and self.installing and self.incoming.replacing):
+            return (0, 0)
         index = self.durable_index
         return (self.log.reign(index), index)
 

@@ -163,9 +163,7 @@ class World:
         rate = 1 + self.stream.pick([-1, 0, 1]) * ppm / 1_000_000
         return Node(number, self._core(number, 0, (), State(), self.current), rate)
 
-    def _core(
-        self, number: int, life: int, records: Any, state: State, view: View
-    ) -> PrimaryBackupCore:
+    def _core(self, number: int, life: int, records: Any, state: State, view: View) -> PrimaryBackupCore:
         known = tuple(Member(node, f"host{node}:7101") for node in range(1, 9))
         context = CoreContext(
             node=number,
@@ -385,13 +383,22 @@ class World:
             node.core.view(self.local(node), view)
             self.turn(node)
 
-    def change(self, nodes: tuple[int, ...], joining: tuple[int, ...] = (), spread_ns: int = 20 * MS) -> View:
-        """The control group gives out the next view; each node hears of it in its own time."""
+    def change(
+        self,
+        nodes: tuple[int, ...],
+        joining: tuple[int, ...] = (),
+        spread_ns: int = 20 * MS,
+        late: tuple[int, ...] = (),
+    ) -> View:
+        """The control group gives out the next view; each node hears of it in its own time, those in `late`
+        not before they are told again."""
         assert set(nodes) <= {*self.current.nodes, *self.declared}, "not what a control group may do"
         view = View(self.current.epoch + 1, nodes, joining)
         self.current, self.declared = view, set()
         self.note("view", view)
         for number in self.nodes:
+            if number in late:
+                continue
             self.at(self.stream.below(spread_ns + 1), partial(self.give, number, view))
         return view
 

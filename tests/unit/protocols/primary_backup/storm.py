@@ -16,13 +16,14 @@ KEYS = ("a", "b", "c")
 def options_of(stream: Stream, mode: str = "sync", reads: str = "") -> PrimaryBackupOptions:
     """Small windows and short times, so that every path is taken."""
     bounded = mode == "async"
+    heartbeat_ns = stream.pick([10, 10, 50]) * MS
     return PrimaryBackupOptions(
         mode=mode,
         reads=reads or ("confirm" if bounded else stream.pick(["confirm", "confirm", "lease"])),
         loss_entries=stream.pick([1, 3, 8]) if bounded else 0,
-        lease_ns=stream.pick([60, 150]) * MS,
+        lease_ns=stream.pick([100, 200]) * MS if heartbeat_ns < 50 * MS else 200 * MS,
         clock_drift_ppm=100_000,
-        heartbeat_ns=10 * MS,
+        heartbeat_ns=heartbeat_ns,
         retry_ns=20 * MS,
         snapshot_retry_ns=20 * MS,
         read_expiry_ns=100 * MS,
@@ -67,6 +68,7 @@ class Storm:
         self.cutting = stream.pick([0.0, 0.5, 1.0])
         self.changing = stream.pick([0.3, 1.0, 2.0])
         self.storming = True
+        self.failovers = 0
 
     # -- what happens again and again
 
@@ -126,6 +128,23 @@ class Storm:
                     if one != other and stream.chance(0.3)
                 }
 
+    def depose(self) -> None:
+        """The primary is cut off, and the rest go on without it at once, while it is asked on."""
+        world, stream = self.world, self.stream
+        first = world.primary()
+        rest = [number for number in (*world.current.nodes[1:], *sorted(world.declared)) if number != first]
+        if self.bounded or world.cut or not first or not rest or not world.nodes[rest[0]].up:
+            return
+        others = [number for number in world.nodes if number != first]
+        world.cut = {(first, other) for other in others} | {(other, first) for other in others}
+        heir = rest[0]
+        joining = tuple(number for number in world.nodes if number not in {heir, first})
+        world.change((heir,), joining, spread_ns=2 * MS, late=(first,))
+        for delay_ns in range(0, 250 * MS, 2 * MS):
+            world.at(delay_ns, partial(self.ask, world.read, first))
+            world.at(delay_ns, partial(self.ask, world.write, heir))
+        world.at(250 * MS, world.cut.clear)
+
     def flush(self) -> None:
         if number := self.any_up():
             self.world.flush(number)
@@ -141,19 +160,40 @@ class Storm:
         order = stream.shuffled(candidates)
         nodes = order[: stream.between(1, len(order))]
         if self.bounded:
-            # An async group's control group waits for all of the last view and takes who is ahead.
-            if not all(world.nodes[number].up for number in candidates):
+            # The bound is for one failure at a time: the control group waits until the view in force is
+            # adopted by all, and the best backup within the bound; then it takes who is ahead.
+            first = world.primary()
+            if not first or not all(world.nodes[number].up for number in candidates):
                 return
-            first = world.current.nodes[0]
+            if any(world[number].current.epoch < world.current.epoch for number in candidates):
+                return
+            if any(number != first and not world[number].knows_history() for number in candidates):
+                return
+            if len(candidates) > 1 and world[first].lacks_too_much(world[first].best_match):
+                return
             ahead = max(candidates, key=lambda number: (world[number].position, number))
             others = [number for number in candidates if number != first]
             if stream.chance(0.5) and others:
                 ahead = max(others, key=lambda number: (world[number].position, number))
-            nodes = [ahead, *(number for number in nodes if number != ahead)]
+            # Those left out are behind those that stay: the bound holds for the best backup.
+            ranked = sorted(others, key=lambda number: (world[number].position, number), reverse=True)
+            nodes = [ahead, *(number for number in ranked if number != ahead)][: len(nodes)]
+        self.failovers += nodes[0] != world.current.nodes[0]
         joining = tuple(
-            number for number in stream.shuffled(sorted(world.nodes)) if number not in nodes and stream.chance(0.7)
+            number
+            for number in stream.shuffled(sorted(world.nodes))
+            if number not in nodes and stream.chance(0.7)
         )
+        before = world.current.nodes[0]
         world.change(tuple(nodes), joining, spread_ns=stream.pick([0, 20, 200]) * MS)
+        for _ in range(6):  # when it matters who is believed
+            world.at(stream.below(60 * MS), partial(self.ask, world.write, before))
+            world.at(stream.below(60 * MS), partial(self.ask, world.read, before))
+            world.at(stream.below(60 * MS), partial(self.ask, world.write, nodes[0]))
+
+    def ask(self, what: Callable[[int, str], int], number: int) -> None:
+        if self.storming and self.world.nodes[number].up:
+            what(number, self.stream.pick(KEYS))
 
     # -- the run
 
@@ -163,6 +203,8 @@ class Storm:
         self.again(60 * MS, self.crash_or_restart)
         self.again(80 * MS, self.cut_or_heal)
         self.again(30 * MS, self.flush)
+        if self.cutting:
+            self.again(600 * MS, self.depose)
         self.again(40 * MS, self.tell)
         self.again(int(150 * MS / self.changing), self.change)
         self.world.run(duration_ns)
@@ -184,6 +226,7 @@ class Storm:
         if self.bounded:
             nodes = (max(nodes, key=lambda number: (world[number].position, number)), *nodes)
             nodes = tuple(dict.fromkeys(nodes))
+            self.failovers += nodes[0] != world.current.nodes[0]
         world.change(nodes, tuple(number for number in everybody if number not in nodes))
         for number in everybody:
             world.at(50 * MS, partial(world.flush, number))
@@ -206,3 +249,9 @@ class Storm:
                 f"node {number} holds something else than {primary}"
             )
             world[number].deep_check()
+        kept = set(world.nodes[primary].state.applied)
+        self.lost = [value for value in world.acknowledged if value not in kept]
+        bound = world.options.loss_entries * self.failovers if self.bounded else 0
+        assert len(self.lost) <= bound, (
+            f"{len(self.lost)} acknowledged writes were lost in {self.failovers} failovers, {bound} may be"
+        )
