@@ -68,7 +68,7 @@ TRIALS: dict[str, Trial] = {
             name="primary-backup-async",
             replication="primary-backup",
             level="eventual",
-            options={"mode": "async"},
+            options={"mode": "async", "loss_entries": 100},
             levels=("eventual",),
             loses=True,
         ),

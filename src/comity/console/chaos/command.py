@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from comity.checkers.history import Outcome
 from comity.checkers.verdict import Status
 from comity.console.chaos.cluster import Cluster, NotConverged
+from comity.console.chaos.dial import Dial
 from comity.console.chaos.faults import FAMILIES, FaultEvent, Nemesis
 from comity.console.chaos.judgement import Evidence, Judgement, judge
 from comity.console.chaos.levels import Levels
@@ -44,6 +45,9 @@ def chaos(
     faults: Annotated[
         str, typer.Option(help=f"Families to draw from: {', '.join(FAMILIES)}.", metavar="LIST")
     ] = "",
+    all_keyspaces: Annotated[
+        bool, typer.Option("--all-keyspaces", help="Also a keyspace of every kind, each at its level.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="State engine of the nodes: rocksdb or memory.")] = "rocksdb",
     keep: Annotated[
         bool, typer.Option(help="Keep the nodes' data and logs; on a violation they are.")
@@ -70,7 +74,7 @@ def chaos(
         network = Namespaces(range(1, nodes + 1)) if cut_links else Loopback(range(1, nodes + 1))
         with Cluster(nodes, network=network, engine=engine) as cluster:
             cluster.keep = keep
-            run = _Run(cluster, families, seed, clients, rate, history, console)
+            run = _Run(cluster, families, seed, clients, rate, history, console, all_keyspaces)
             judgement = run.go(minutes * 60)
             cluster.keep = keep or judgement.status is not Status.VALID
             if as_json:
@@ -122,7 +126,9 @@ class _Run:
         rate: float,
         history_file: Path,
         console: Console,
+        all_keyspaces: bool = False,
     ) -> None:
+        self.all_keyspaces = all_keyspaces
         self.cluster = cluster
         self.families = families
         self.seed = seed
@@ -154,11 +160,16 @@ class _Run:
             self._progress() as progress,
         ):
             levels = Levels(addresses, self.seed)
+            dial = Dial(addresses, self.seed) if self.all_keyspaces else None
+            if dial is not None:
+                dial.create()
             nemesis = Nemesis(cluster, self.families, self.seed, self._noting(trial))
             self.events = nemesis.events
             task = progress.add_task("chaos", total=seconds, status="")
             trial.start()
             levels.start()
+            if dial is not None:
+                dial.start()
             nemesis.start()
             began = time.monotonic()
             while (passed := time.monotonic() - began) < seconds and nemesis.is_alive():
@@ -174,6 +185,13 @@ class _Run:
             trial.finish()
             levels.finish()
             self.level_files = levels.save(self.history_file)
+            losses: dict[str, str] = {}
+            if dial is not None:
+                dial.finish()
+                self.level_files |= dial.save(self.history_file)
+                progress.add_task("comparing keyspaces", total=None, status="")
+                too_much, losses = dial.losses()
+                missed += [*dial.apart(cluster), *too_much]
             missed += self._find_out(trial, progress)
             digests, apart = self._digests(progress)
             progress.add_task("checking linearizability", total=None, status="")
@@ -187,6 +205,8 @@ class _Run:
                 [*missed, *apart],
                 [(event.began_ns, event.healed_ns) for event in self.events],
                 levels.histories(),
+                dial.histories() if dial is not None else {},
+                losses,
             )
             return judge(evidence)
 
@@ -270,6 +290,11 @@ class _Run:
         for level, analysis in judgement.levels.items():
             told = ", ".join(f"{model} {status.value}" for model, status in analysis.models.items())
             say(f"level {level}", f"{analysis.operations:,} operations: {told}")
+        for name, analysis in judgement.keyspaces.items():
+            told = ", ".join(f"{model} {status.value}" for model, status in analysis.models.items())
+            say(name, f"{analysis.operations:,} operations: {told}")
+        for name, loss in judgement.losses.items():
+            say(name, loss)
         say("replicas", _digest_line(judgement))
         say("history", str(self.history_file))
         if self.cluster.keep:

@@ -9,6 +9,7 @@ from typing import Any
 
 from comity.checkers import Analysis, History, Limits, Report, Status, check_history
 from comity.console.chaos.account import Account, account_for, longest_silence_ns, slowest_recovery_ns
+from comity.console.chaos.dial import broken, judge_dial
 from comity.console.chaos.levels import broken_promises, judge_levels
 
 CHECK_LIMIT_NS = 300_000_000_000
@@ -20,7 +21,8 @@ class Judgement:
 
     digests: node -> (applied index, hex digest); empty when they were not compared. silence_ns: the
     longest time without an acknowledged write; recovery_ns: the longest from the end of a fault to one.
-    levels: by weaker level, whether its clients were given what it promises.
+    levels: by weaker level, whether its clients were given what it promises. keyspaces: the same by
+    keyspace. losses: of keyspaces that may lose acknowledged writes, in words.
     """
 
     report: Report
@@ -30,6 +32,8 @@ class Judgement:
     recovery_ns: int
     problems: tuple[str, ...]
     levels: Mapping[str, Analysis] = field(default_factory=dict)
+    keyspaces: Mapping[str, Analysis] = field(default_factory=dict)
+    losses: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
@@ -53,6 +57,11 @@ class Judgement:
                 level: {model: status.value for model, status in analysis.models.items()}
                 for level, analysis in self.levels.items()
             },
+            "keyspaces": {
+                name: {model: status.value for model, status in analysis.models.items()}
+                for name, analysis in self.keyspaces.items()
+            },
+            "losses": dict(self.losses),
             "writes": {
                 "acknowledged": self.account.acknowledged,
                 "refused": self.account.refused,
@@ -71,7 +80,8 @@ class Evidence:
 
     unexpected: error replies no sound server gives. crashes: nodes that ended by themselves, with
     their last words. missed: recoveries and agreements that did not come in time. faults: when each
-    began and was healed, monotonic ns. levels: the histories of clients of weaker levels.
+    began and was healed, monotonic ns. levels: the histories of clients of weaker levels; keyspaces: of
+    keyspaces of every kind.
     """
 
     history: History
@@ -82,6 +92,8 @@ class Evidence:
     missed: Sequence[str] = ()
     faults: Sequence[tuple[int, int]] = ()
     levels: Mapping[str, History] = field(default_factory=dict)
+    keyspaces: Mapping[str, History] = field(default_factory=dict)
+    losses: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
@@ -103,6 +115,8 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
         problems.append(f"the replicas differ at index {index}: {each}")
     levels = judge_levels(dict(evidence.levels))
     problems.extend(broken_promises(levels))
+    keyspaces = judge_dial(dict(evidence.keyspaces))
+    problems.extend(broken(keyspaces))
     problems.extend(evidence.crashes)
     problems.extend(evidence.missed)
     problems.extend(
@@ -110,4 +124,14 @@ def judge(evidence: Evidence, limits: Limits | None = None) -> Judgement:
     )
     silence_ns, _ = longest_silence_ns(evidence.history)
     recovery_ns = slowest_recovery_ns(evidence.history, evidence.faults)
-    return Judgement(report, account, evidence.digests, silence_ns, recovery_ns, tuple(problems), levels)
+    return Judgement(
+        report,
+        account,
+        evidence.digests,
+        silence_ns,
+        recovery_ns,
+        tuple(problems),
+        levels,
+        keyspaces,
+        evidence.losses,
+    )

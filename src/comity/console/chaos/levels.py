@@ -30,18 +30,31 @@ CHECK_LIMIT_NS = 60_000_000_000
 
 
 class LevelClient(threading.Thread):
-    """Reads and writes a few keys of its level, each written value another."""
+    """Reads and writes a few keys of its level, each written value another.
+
+    level: "" for what the keyspace promises. prefix: of its keys.
+    """
 
     def __init__(
-        self, level: str, number: int, addresses: Sequence[tuple[str, int]], recorder: Recorder, seed: int
+        self,
+        level: str,
+        number: int,
+        addresses: Sequence[tuple[str, int]],
+        recorder: Recorder,
+        seed: int,
+        *,
+        prefix: str = "",
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
-        super().__init__(name=f"{level} client {number}", daemon=True)
+        super().__init__(name=f"{prefix}{level} client {number}", daemon=True)
+        self.prefix = prefix or f"{level}-"
+        self.timeout_s = timeout_s
         self.level = level
         self.number = number
         self.error: Exception | None = None
         self._addresses = list(addresses)
         self._recorder = recorder
-        self._draw = random.Random(f"{level} {number} {seed}")
+        self._draw = random.Random(f"{prefix}{level} {number} {seed}")
         self._finish = threading.Event()
         self._session = 0
         self._written = 0
@@ -62,9 +75,10 @@ class LevelClient(threading.Thread):
 
     def _one_session(self) -> None:
         host, port = self._draw.choice(self._addresses)
-        with connect(host, port, TIMEOUT_S) as client:
+        with connect(host, port, self.timeout_s) as client:
             try:
-                client.execute_command("COMITY.CONSISTENCY", self.level)
+                if self.level:
+                    client.execute_command("COMITY.CONSISTENCY", self.level)
             except redis.RedisError:
                 return
             while not self._finish.is_set() and self._one(client):
@@ -72,7 +86,7 @@ class LevelClient(threading.Thread):
 
     def _one(self, client: redis.Redis) -> bool:
         """One operation; False where the session is over."""
-        key = f"{self.level}-{self._draw.randrange(KEYS)}"
+        key = f"{self.prefix}{self._draw.randrange(KEYS)}"
         writes = self._draw.random() < 0.4
         if writes:
             self._written += 1
