@@ -86,6 +86,7 @@ class Accepting(Replica):
     def on_prepare(self, now_ns: int, sender: NodeId, item: Prepare) -> None:
         """Phase 1b."""
         ballot = (item.counter, sender)
+        self.counter.jump(item.counter)
         held = self.held(item.key)
         after = self.acceptor.prepare(held, ballot)
         if after is None:
@@ -105,6 +106,7 @@ class Accepting(Replica):
             return
         ballot = (item.counter, sender)
         following = (item.following, sender) if item.following else NONE
+        self.counter.jump(max(item.counter, item.following))
         held = self.held(item.key)
         after = self.acceptor.accept(held, ballot, item.value, following)
         if after is None:

@@ -52,4 +52,8 @@ class Acceptor:
             return held
         if not self.may_accept(held, ballot):
             return None
-        return Acceptance(max(ballot, following), ballot, value)
+        return Acceptance(self.promise_after(ballot, following), ballot, value)
+
+    def promise_after(self, ballot: Ballot, following: Ballot) -> Ballot:
+        """What is promised by accepting: at least that ballot, and the next one of its proposer."""
+        return max(ballot, following)

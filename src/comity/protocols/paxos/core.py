@@ -199,11 +199,11 @@ class PaxosCore(Moving):
             self.drop(sender, message, "not a message of paxos")
         elif sender == self.node or sender < 1:
             self.drop(sender, message, "impossible sender")
-        elif self.is_stale(message.epoch):
+        elif (later := self.compare_epochs(message.epoch)) < 0:
             self.count("stale")
             if isinstance(message, Asks):
                 self.effects.send.append(Send(sender, Stale(self.epoch)))
-        elif message.epoch > self.epoch:
+        elif later > 0:
             self.behind = max(self.behind, message.epoch)
             self.count("too_new")  # it will be asked again when the view has come here too
         elif sender not in self.voters:
@@ -217,9 +217,10 @@ class PaxosCore(Moving):
                 for answer in message.items:
                     self.hear(now_ns, sender, answer)
 
-    def is_stale(self, epoch: int) -> bool:
-        """Whether a message is of an older view: its quorums may not meet those of this one."""
-        return epoch < self.epoch
+    def compare_epochs(self, epoch: int) -> int:
+        """Whether a message is of an older view (below 0): its quorums may not meet those of this one; of the
+        same (0); or of a later one."""
+        return epoch - self.epoch
 
     def on_stale(self, sender: NodeId, message: Stale) -> None:
         """A peer is in a newer view. The control group will give it here too; questions are repeated until

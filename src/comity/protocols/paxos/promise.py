@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comity.protocols.paxos.options import PaxosOptions
 from comity.replica import CAUSAL, EVENTUAL, LINEARIZABLE, SEQUENTIAL, SESSION, Promise
-from comity.replica.promises import ANYWHERE, QUORUM, RoundTrips, Service, counted, spelled
+from comity.replica.promises import ANYWHERE, KNOWN, QUORUM, RoundTrips, Service, counted, spelled
 
 CHANGE: RoundTrips = (1, 3)
 """One where this replica holds the promise of the key's next ballot, two where it has to ask for one, three
@@ -24,7 +24,7 @@ def promise(options: PaxosOptions, replicas: int) -> Promise:
         write_quorum=majority,
         read_round_trips=(0, read[1]),
         write_round_trips=write,
-        reads=QUORUM,
+        reads=KNOWN,
         writes=QUORUM,
         stale=True,
     )
