@@ -25,14 +25,26 @@ def times_to_send(retransmit: int, members: int) -> int:
     return max(1, math.ceil(round(retransmit * math.log(members + 1), 6)))
 
 
+class Item:
+    """An update, its bytes on the wire, and how often it was sent."""
+
+    __slots__ = ("sent", "size", "update")
+
+    def __init__(self, update: Update) -> None:
+        self.update = update
+        self.size = size(update)
+        self.sent = 0
+
+
 class News:
     """The buffer of updates: at most one for each member and source, dropped when something newer is known
     of the member. What was sent least goes first, so fresh news overtakes old."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._rows: list[dict[_Key, tuple[Update, int]]] = [{}]
-        self._sent: dict[NodeId, dict[NodeId, int]] = {}
+        self._rows: list[dict[_Key, Item]] = [{}]
+        """What was sent 0, 1, 2, ... times, in the order in which it came to be so."""
+        self._items: dict[NodeId, dict[NodeId, Item]] = {}
 
     def __len__(self) -> int:
         return sum(len(row) for row in self._rows)
@@ -40,62 +52,67 @@ class News:
     def add(self, update: Update) -> None:
         """Take up an update that changed what this node knows. Other suspicions of the same incarnation
         stay: that they are several is what they have to say."""
-        sources = self._sent.get(update.node)
-        if sources:
-            for source in list(sources):
-                held, _ = self._rows[sources[source]][update.node, source]
-                same = held.status == update.status == Status.SUSPECT
-                if not same or held.incarnation != update.incarnation or source == update.source:
-                    self._discard(update.node, source)
-        self._rows[0][update.node, update.source] = (update, size(update))
-        self._sent.setdefault(update.node, {})[update.source] = 0
+        for source, item in list(self._items.get(update.node, {}).items()):
+            held = item.update
+            same = held.status == update.status == Status.SUSPECT
+            if not same or held.incarnation != update.incarnation or source == update.source:
+                self._discard(update.node, source)
+        item = Item(update)
+        self._rows[0][update.node, update.source] = item
+        self._items.setdefault(update.node, {})[update.source] = item
 
     def forget(self, node: NodeId) -> None:
         """Nothing more about this member."""
-        for source in list(self._sent.get(node, ())):
+        for source in list(self._items.get(node, ())):
             self._discard(node, source)
 
     def pick(self, first: tuple[Update, ...], times: int) -> tuple[Update, ...]:
         """The updates of one message: `first` ones whatever was sent before, then the least sent ones, within
         `max_bytes`. Each of the others counts as sent; sent `times` times it is dropped."""
-        if not first and not self._sent:
+        if not first and not self._items:
             return ()
         chosen = list(first)
         room = self.max_bytes - sum(size(update) for update in first)
         told = [(update.node, update.source) for update in first]
-        moved: list[tuple[int, _Key]] = []
-        for sent, row in enumerate(self._rows):
+        moved: list[_Key] = []
+        for row in self._rows:
             if room < LEAST or len(chosen) >= MAX_UPDATES:
                 break
-            for key, (update, needed) in row.items():
-                if needed <= room and key not in told:
-                    chosen.append(update)
-                    moved.append((sent, key))
-                    room -= needed
+            for key, item in row.items():
+                if item.size <= room and key not in told:
+                    chosen.append(item.update)
+                    moved.append(key)
+                    room -= item.size
                     if room < LEAST or len(chosen) >= MAX_UPDATES:
                         break
-        for sent, key in moved:
-            self._move(sent, key, times)
+        for key in moved:
+            self._sent(key, times)
         return tuple(chosen)
 
-    def _move(self, sent: int, key: _Key, times: int) -> None:
-        if sent + 1 >= times:
-            self._discard(*key)
-            return
-        if sent + 1 == len(self._rows):
-            self._rows.append({})
-        self._rows[sent + 1][key] = self._rows[sent].pop(key)
-        self._sent[key[0]][key[1]] = sent + 1
+    def _sent(self, key: _Key, times: int) -> None:
+        item = self._items[key[0]][key[1]]
+        del self._rows[item.sent][key]
+        item.sent += 1
+        if item.sent < times:
+            if item.sent == len(self._rows):
+                self._rows.append({})
+            self._rows[item.sent][key] = item
+        else:
+            self._drop(*key)
 
     def _discard(self, node: NodeId, source: NodeId) -> None:
-        sources = self._sent[node]
-        del self._rows[sources.pop(source)][node, source]
-        if not sources:
-            del self._sent[node]
+        del self._rows[self._items[node][source].sent][node, source]
+        self._drop(node, source)
+
+    def _drop(self, node: NodeId, source: NodeId) -> None:
+        items = self._items[node]
+        del items[source]
+        if not items:
+            del self._items[node]
 
     def updates(self) -> tuple[Update, ...]:
         """All that is held, the least sent first."""
-        return tuple(update for row in self._rows for update, _ in row.values())
+        return tuple(item.update for row in self._rows for item in row.values())
 
 
 def size(update: Update) -> int:

@@ -67,9 +67,13 @@ class Suspicion:
         """When the member is dead unless it refutes."""
         return self.since_ns + timeout(self.least_ns, self.most_ns, len(self.sources) - 1, self.wanted)
 
+    def news(self, source: NodeId) -> bool:
+        """Whether it would be news that this one suspects the member, too: only the first `wanted` are."""
+        return len(self.sources) <= self.wanted and source not in self.sources
+
     def confirm(self, source: NodeId) -> bool:
-        """Another suspects it too. Whether that was news, to be passed on: only the first `wanted` are."""
-        if source in self.sources or len(self.sources) > self.wanted:
+        """Another suspects it too. Whether that was news, to be passed on."""
+        if not self.news(source):
             return False
         self.sources.append(source)
         return True

@@ -14,7 +14,7 @@ from typing import Any
 from comity.detectors.detector import Detector, Status, _no_note
 from comity.detectors.dissemination import News, times_to_send
 from comity.detectors.health import LocalHealth
-from comity.detectors.membership import Table
+from comity.detectors.membership import Row, Table
 from comity.detectors.messages import MAX_INCARNATION, Ack, Nack, Ping, PingRequest, Update
 from comity.detectors.options import SwimOptions
 from comity.detectors.probe import Probe, Relay
@@ -154,8 +154,11 @@ class Swim(Detector):
         if not isinstance(message, Ping | Ack | PingRequest | Nack):
             self.drop("not a message of SWIM", sender)
             return
+        rows = self.table.rows
         for update in message.updates:
-            self._hear(now_ns, sender, update)
+            row = rows.get(update.node)
+            if row is None or not self._old(update, row):
+                self._hear(now_ns, sender, update)
         if isinstance(message, Ping):
             self._tell(sender, Ack(message.number))
         elif isinstance(message, Ack):
@@ -235,21 +238,20 @@ class Swim(Detector):
     # -- news (SWIM 4.1, 4.2; Lifeguard LHA-Suspicion)
 
     def _hear(self, now_ns: int, sender: NodeId, update: Update) -> None:
-        row = self.table.rows.get(update.node)
-        if row is not None and self._old(update, row.status, row.incarnation):
-            return
         if update.incarnation >= MAX_INCARNATION:
             self.drop("an incarnation beyond refutation", sender)
         elif update.node == self.node:
             self._hear_of_self(update)
-        elif row is not None or (update.status != Status.DEAD and self._welcome(now_ns, update.node)):
+        elif update.node in self.table.rows or self._introduced(now_ns, update):
             self._learn(now_ns, update)
 
-    def _old(self, update: Update, status: Status, incarnation: int) -> bool:
-        """Neither newer than what is held nor a suspicion that could confirm it, as most news is."""
-        if update.incarnation != incarnation:
-            return update.incarnation < incarnation
-        return update.status < status or (update.status == status and status is not Status.SUSPECT)
+    def _old(self, update: Update, row: Row) -> bool:
+        """Neither newer than what is held nor a suspicion that would confirm it, as most news is."""
+        if update.incarnation != row.incarnation:
+            return update.incarnation < row.incarnation
+        if update.status != row.status or row.status is not Status.SUSPECT:
+            return update.status <= row.status
+        return not self._suspicions[update.node].news(update.source)
 
     def _hear_of_self(self, update: Update) -> None:
         if update.status == Status.ALIVE:
@@ -290,6 +292,9 @@ class Swim(Detector):
             heapq.heapify(self._trials)
 
     # -- members
+
+    def _introduced(self, now_ns: int, update: Update) -> bool:
+        return update.status != Status.DEAD and self._welcome(now_ns, update.node)
 
     def _welcome(self, now_ns: int, node: NodeId) -> bool:
         """A stranger: a member from now on in an open group that is not full."""

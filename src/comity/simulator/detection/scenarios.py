@@ -95,10 +95,9 @@ class Fates:
             for victim in stream.shuffled(list(range(1, nodes + 1)))[:count]:
                 self.crashes[victim] = stream.between(duration_ns // 4, duration_ns // 2)
         for node in range(1, nodes + 1) if scenario.pause_every_ns else ():
-            gap_ns = (1, 2 * scenario.pause_every_ns)
-            self._pauses[node] = _windows(stream, duration_ns, gap_ns, scenario.pause_ns)
+            self._pauses[node] = _pauses(stream, duration_ns, scenario)
         if scenario.slow:
-            self._blocks[1] = _windows(stream, duration_ns, scenario.open_ns, scenario.block_ns)
+            self._blocks[1] = _blocks(stream, duration_ns, scenario)
 
     def survives(self, node: int) -> bool:
         """Whether the node lives to the end."""
@@ -113,19 +112,32 @@ class Fates:
         return self._blocks.get(node, self._none)
 
 
-def _windows(
-    stream: Stream, duration_ns: int, gap_ns: tuple[int, int], length_ns: tuple[int, int]
-) -> Windows:
+def _pauses(stream: Stream, duration_ns: int, scenario: Scenario) -> Windows:
+    """One may begin at every tenth of a second, as likely at any, so that short runs see no fewer."""
     begins: list[int] = []
     ends: list[int] = []
-    at_ns = 0
-    while True:
-        at_ns += stream.between(*gap_ns)
-        if at_ns >= duration_ns:
-            return begins, ends
+    step_ns = 100 * MILLISECOND_NS
+    chances = max(1, scenario.pause_every_ns // step_ns)
+    at_ns = stream.below(step_ns)
+    while at_ns < duration_ns:
+        if stream.below(chances) == 0:
+            begins.append(at_ns)
+            at_ns += stream.between(*scenario.pause_ns)
+            ends.append(at_ns)
+        at_ns += step_ns
+    return begins, ends
+
+
+def _blocks(stream: Stream, duration_ns: int, scenario: Scenario) -> Windows:
+    begins: list[int] = []
+    ends: list[int] = []
+    at_ns = stream.between(*scenario.open_ns)
+    while at_ns < duration_ns:
         begins.append(at_ns)
-        at_ns += stream.between(*length_ns)
+        at_ns += stream.between(*scenario.block_ns)
         ends.append(at_ns)
+        at_ns += stream.between(*scenario.open_ns)
+    return begins, ends
 
 
 class Luck:
