@@ -66,6 +66,7 @@ class QuorumCore(Moving):
     def start(self, now_ns: int) -> None:
         """Begin to hash what is held; the first round comes after a while."""
         self.remember("start", now_ns, self.in_force)
+        self.begin_numbering()
         self.begin_building(now_ns)
         self.round_due_ns = now_ns + self.round_pause_ns()
         self.arm_heartbeat(now_ns)
@@ -129,11 +130,12 @@ class QuorumCore(Moving):
             self.count("told_of_a_later_view")
         elif handler is None:
             self.drop(sender, message, "not a message of quorum")
-        elif self.of_older_view(message.epoch):
-            self.drop(sender, message, "an older view")
-            self.send(sender, Stale(self.epoch))
-        elif message.epoch > self.epoch:
-            self.drop(sender, message, "a view not adopted yet")
+        elif self.fenced(message.epoch):
+            if message.epoch > self.epoch:
+                self.drop(sender, message, "a view not adopted yet")
+            else:
+                self.drop(sender, message, "an older view")
+                self.send(sender, Stale(self.epoch))
         else:
             self.heard(now_ns, sender)
             handler(now_ns, sender, message)

@@ -247,12 +247,19 @@ class Operations(Repair):
             pending = self.phases.get(number)
             if pending is None or pending.phase is None:
                 continue
+            if self.too_old(now_ns, pending):
+                self.count("too_old")
+                continue
             for node in pending.phase.members():
                 if node not in pending.phase.answers:
                     self.suspect(now_ns, node)
             self.count("resends")
             self.resends.append((now_ns + self.options.retry_ns, number))
             self.ask_members(now_ns, pending, pending.phase)
+
+    def too_old(self, now_ns: int, pending: Pending) -> bool:
+        """Whether what it would store might be what a tombstone hid that is collected by now."""
+        return now_ns - pending.begun > self.options.tombstone_grace_ns // 2
 
     def next_resend_ns(self) -> int:
         """When the first phase may have to be sent again."""

@@ -152,9 +152,10 @@ class Replica(KeyedCore):
         """Of the view in force."""
         return self.in_force.epoch
 
-    def of_older_view(self, epoch: int) -> bool:
-        """Whether a message is fenced off (Vertical Paxos: the epoch is the fencing token)."""
-        return epoch < self.in_force.epoch
+    def fenced(self, epoch: int) -> bool:
+        """Whether a message is of another view and must not count, older or newer: quorums of two views need
+        not meet (Vertical Paxos: the epoch is the fencing token)."""
+        return epoch != self.in_force.epoch
 
     # -- copies
 
@@ -239,10 +240,13 @@ class Replica(KeyedCore):
         self.put(CLOCK_CELL, ceiling.to_bytes(8, "big"))
         self.ceiling_turn = self.durable_turn()
 
+    def begin_numbering(self) -> None:
+        """This life's numbers begin with a time that no other life gave out, nor will: they are fewer than
+        its nanoseconds."""
+        self.number = self.stamps.next()
+
     def next_number(self) -> int:
-        """For a phase: this life's numbers begin with a time that no other life gave out."""
-        if not self.number:
-            self.number = self.stamps.next()
+        """For a phase."""
         self.number += 1
         return self.number
 
