@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from comity.formats import resp
-from comity.keyspaces import definition
+from comity.keyspaces import definition, explain
+from comity.keyspaces.choices import checked_options, chosen_level, find_protocol
 from comity.keyspaces.definition import ACTIVE, Catalogue, KeyspaceError
-from comity.node.connection import LEVELS, LOG, Connection, Run
+from comity.node.connection import LOG, Connection, Run
 from comity.node.group import Group
-from comity.node.served import LOG_LEVELS
-from comity.replica import KeyedProtocol, Protocol
+from comity.replica import Protocol
 
 if TYPE_CHECKING:
     from comity.node.dispatch import Dispatcher
-    from comity.node.host import Host
 
 TOKEN_BYTES = 64 << 10
 TOKEN_INDEX_BYTES = 8
@@ -34,6 +33,8 @@ HELP = (
     "    List the keyspaces: name, protocol, level, state.",
     "INFO <name>",
     "    Describe a keyspace, as JSON.",
+    "EXPLAIN <name> [TEXT|JSON]",
+    "    Spell out what a keyspace promises.",
     "ALTER <name> [CONSISTENCY <level>] [REPLICAS <count>]",
     "    Change what a keyspace promises unless asked for less, or how many nodes hold it.",
     "DROP <name>",
@@ -60,11 +61,11 @@ def _create(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
     name = _name(args)
     words, options = _options(args)
     replication = words.get("REPLICATION", "raft")
-    protocol = _protocol(host, replication)
-    checked = _checked(protocol, options)
+    protocol = find_protocol(host.protocols, replication)
+    checked = checked_options(protocol, options)
     members = host.default.core.members.voters
     replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else len(members)
-    level = _level(protocol, checked, replicas, words.get("CONSISTENCY"))
+    level = chosen_level(protocol, checked, replicas, words.get("CONSISTENCY"))
 
     def edit(catalogue: Catalogue) -> Catalogue:
         nodes = definition.choose_nodes(members, replicas, catalogue.numbers)
@@ -91,14 +92,14 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
             "another keyspace and copy the keys"
         )
     found = definition.find(host.keyspaces.catalogue, name)
-    protocol = _protocol(host, found.replication)
+    protocol = find_protocol(host.protocols, found.replication)
     members = host.default.core.members.voters
     replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else len(found.nodes)
     if replicas != len(found.nodes) and isinstance(protocol, Protocol) and not protocol.views:
         raise KeyspaceError(
             f"keyspace {name!r} votes on its own members ({found.replication}): use comity member for it"
         )
-    level = _level(protocol, found.options, replicas, words.get("CONSISTENCY", found.level))
+    level = chosen_level(protocol, found.options, replicas, words.get("CONSISTENCY", found.level))
     if not 1 <= replicas <= len(members):
         definition.choose_nodes(members, replicas, 0)
     kept = [node for node in found.nodes if node in members]
@@ -183,6 +184,35 @@ def _info(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> 
     return resp.bulk(json.dumps(words, indent=1, default=str).encode())
 
 
+def _explain(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
+    host = dispatcher.host
+    name = _name(args)
+    form = _text(args[3]).upper() if len(args) > 3 else "TEXT"
+    if len(args) > 4 or form not in ("TEXT", "JSON"):
+        raise KeyspaceError("EXPLAIN takes a name and TEXT or JSON; see KEYSPACE HELP")
+    voters = len(host.default.core.members.voters)
+    found = host.keyspaces.catalogue.keyspaces.get(name)
+    options: dict[str, Any] = {}
+    if found is not None:
+        replication, level, options, replicas = (
+            found.replication,
+            found.level,
+            found.options,
+            len(found.nodes),
+        )
+    else:
+        group = host.by_name.get(name.encode())
+        if not isinstance(group, Group):
+            definition.find(host.keyspaces.catalogue, name)
+            raise KeyspaceError(f"keyspace {name!r} is not known here yet; try again")
+        replication, level, replicas = group.protocol.name, group.level, len(group.core.members.voters)
+        options = next((each.options for each in host.config.keyspaces if each.name == name), {})
+    protocol = find_protocol(host.protocols, replication)
+    explained = explain.explain(name, protocol, options, level, replicas, voters)
+    text = json.dumps(explained, indent=1) if form == "JSON" else explain.as_text(explained)
+    return resp.bulk(text.encode())
+
+
 def _help(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
     return resp.array([resp.simple(line) for line in HELP])
 
@@ -191,6 +221,7 @@ HANDLERS: dict[bytes, Callable[[Dispatcher, Connection, list[bytes]], bytes | No
     b"CREATE": _create,
     b"LIST": _list,
     b"INFO": _info,
+    b"EXPLAIN": _explain,
     b"ALTER": _alter,
     b"DROP": _drop,
     b"HELP": _help,
@@ -235,48 +266,6 @@ def _count(text: str) -> int:
     if not text.isdigit() or len(text) > 4:
         raise KeyspaceError(f"REPLICAS is {text!r}; it must be a number of nodes")
     return int(text)
-
-
-def _protocol(host: Host, name: str) -> Protocol | KeyedProtocol:
-    protocol = host.protocols.get(name)
-    if protocol is None:
-        known = ", ".join(sorted(host.protocols))
-        raise KeyspaceError(f"there is no replication {name!r}; there are: {known}")
-    return protocol
-
-
-def _checked(protocol: Protocol | KeyedProtocol, options: dict[str, str]) -> dict[str, Any]:
-    """Options as their protocol has them. Raises `KeyspaceError`."""
-    known = [field.name for field in msgspec.structs.fields(protocol.options)]
-    for name in options:
-        if name not in known:
-            raise KeyspaceError(
-                f"{protocol.name} has no option {name!r}; it has: {', '.join(known) or 'none'}"
-            )
-    try:
-        built = msgspec.convert(options, protocol.options, strict=False)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise KeyspaceError(f"the options of {protocol.name}: {error}") from None
-    values = msgspec.to_builtins(built)
-    return {name: values[name] for name in options}
-
-
-def _level(
-    protocol: Protocol | KeyedProtocol, options: dict[str, Any], replicas: int, wanted: str | None
-) -> str:
-    """The level asked for, or the strongest there is. Raises `KeyspaceError` where it cannot be given."""
-    levels: tuple[str, ...] = LOG_LEVELS
-    refusals: dict[str, str] = {}
-    if protocol.promise is not None:
-        promise = protocol.promise(msgspec.convert(options, protocol.options), replicas)
-        levels, refusals = promise.levels, promise.refusals
-    if wanted is None:
-        return levels[0]
-    if wanted not in levels:
-        unknown = "there is no such level" if wanted not in LEVELS else "it cannot give it"
-        reason = refusals.get(wanted, unknown)
-        raise KeyspaceError(f"{protocol.name} is not {wanted}: {reason}; it gives {', '.join(levels)}")
-    return wanted
 
 
 # -- sessions

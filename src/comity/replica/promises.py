@@ -16,7 +16,10 @@ not."""
 PRIMARY = "primary"
 """Served where the primary is, and on the majority's side by the next one."""
 
-PLACES = (ANYWHERE, MAJORITY, QUORUM, STAND_INS, PRIMARY)
+KNOWN = "known"
+"""Served like `QUORUM`, and by a replica alone where what it knows happens to be enough."""
+
+PLACES = (ANYWHERE, MAJORITY, QUORUM, STAND_INS, PRIMARY, KNOWN)
 
 YES = "yes"
 NO = "no"
@@ -132,6 +135,8 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
                 found.add(size >= quorum)
             elif place == PRIMARY:
                 found |= {majority, True}
+            elif place == KNOWN:
+                found |= {size >= quorum, True}
             else:
                 found.add(majority or place == ANYWHERE)
         if found == {True}:

@@ -340,6 +340,8 @@ _KEYSPACE_SUBCOMMANDS = (
          "Have keys with a prefix replicated in a way of their own"),
     subcommand("KEYSPACE LIST", 2, _SESSION, "7.0.0", "List the keyspaces"),
     subcommand("KEYSPACE INFO name", 3, _SESSION, "7.0.0", "Describe a keyspace, as JSON"),
+    subcommand("KEYSPACE EXPLAIN name [TEXT|JSON]", -3, _SESSION, "7.0.0",
+         "Spell out what a keyspace promises"),
     subcommand("KEYSPACE ALTER name [CONSISTENCY level] [REPLICAS count]", -3, f"admin {_SESSION}",
          "7.0.0", "Change what a keyspace promises, or who holds it"),
     subcommand("KEYSPACE DROP name", 3, f"admin {_SESSION} dangerous", "7.0.0",
