@@ -13,7 +13,7 @@ from comity.keyspaces import definition
 from comity.keyspaces.definition import ACTIVE, ANNOUNCED, CLOSING, Catalogue, Keyspace
 from comity.node.config import MILLISECOND_NS
 from comity.node.messages import Position, Report
-from comity.replica import NEVER, View
+from comity.replica import NEVER, KeyedProtocol, View
 
 if TYPE_CHECKING:
     from comity.node.keyspaces import Keyspaces
@@ -116,12 +116,10 @@ class Governor:
 
     def _next_view(self, keyspace: Keyspace) -> View | None:
         """The next view of a keyspace, None where the one in force will do."""
-        group = self.host.groups.get(keyspace.number) or self.host.elsewhere.get(keyspace.number)
-        if group is None or not group.viewed:
-            return None
-        if group.keyed:
+        protocol = self.host.protocols[keyspace.replication]
+        if isinstance(protocol, KeyedProtocol):
             return self._next_of_quorums(keyspace)
-        return self._next_of_order(keyspace)
+        return self._next_of_order(keyspace) if protocol.views else None
 
     def _next_of_quorums(self, keyspace: Keyspace) -> View | None:
         """Nobody is left out for being away; a move ends when everybody's state has moved."""
