@@ -15,6 +15,7 @@ from comity.protocols.gossip.membership import Peer
 from comity.protocols.gossip.messages import Gossip
 from comity.protocols.gossip.serving import Serving
 from comity.protocols.gossip.state import MILLISECOND_NS
+from comity.protocols.gossip.vectors import merged
 from comity.replica import NEVER, Effects, NodeId
 
 
@@ -108,6 +109,9 @@ class GossipCore(Serving):
     def on_gossip(self, now_ns: int, peer: Peer, message: Gossip) -> None:
         """All that another has to say."""
         self.learn_admissions(now_ns, message)
+        reported = dict(message.vector)
+        if message.joined == peer.joined:
+            reported = merged(peer.reported, reported)  # messages may overtake one another
         peer.epoch, peer.joined, peer.heard_ns = message.epoch, message.joined, now_ns
         peer.unheard_bytes = 0
         if self.fenced(peer, message):
@@ -122,9 +126,9 @@ class GossipCore(Serving):
             self.take_in(now_ns, peer.node, batch)
         if message.part is not None:
             self.take_cells(now_ns, peer.node, message.part)
-        peer.reported = dict(message.vector)
+        peer.reported = reported
         if message.epoch == self.in_force.epoch:
-            self.note_report(peer, peer.reported)
+            self.note_report(peer, reported)
         peer.asks = peer.asks or message.pull
         if message.wanted >= 0:
             peer.wants = message.wanted
@@ -162,6 +166,7 @@ class GossipCore(Serving):
             "collected": self.collected,
             "waiting": len(self.waiting),
             "transfers": self.transfers,
+            "stale_parts": self.stale_parts,
             "discarded": self.discarded,
             "duplicates": self.duplicates,
             "overflows": self.overflows,

@@ -123,13 +123,13 @@ class Exchange(Stability):
 
     def compose(self, now_ns: int) -> None:
         """Say what is to be said to each peer, in one message."""
-        self.told = pairs(self.vector)
+        self.told = pairs(self.vector) if self.confirmed else []
         pushed: Gossip | None = None
         for peer in self.peers.values():
             wanted = self.cells_wanted(now_ns, peer)
             if peer.asks or peer.ask or peer.tell or peer.wants >= 0 or wanted >= 0:
                 self.send(peer.node, self.conversation(now_ns, peer, wanted))
-            elif self.published is not None and self.may_push(peer, self.published):
+            elif self.published is not None and self.confirmed and self.may_push(peer, self.published):
                 pushed = pushed or self.message(batches=[self.published])
                 peer.unheard_bytes += self.published.size_bytes
                 self.send(peer.node, pushed)
@@ -139,9 +139,9 @@ class Exchange(Stability):
         batches: list[Batch] = []
         more = behind = False
         part: Cells | None = None
-        if peer.wants >= 0 and self.ready:
+        if peer.wants >= 0 and self.joined and self.confirmed:
             part = self.read_cells(now_ns, peer.wants)
-        if peer.asks:
+        if peer.asks and self.confirmed:
             batches, more, behind = self.lacking(peer.reported)
         elif self.published is not None and self.may_push(peer, self.published):
             batches = [self.published]

@@ -144,6 +144,7 @@ class Membership(Replica):
         self.logs.clear()
         self.vector.clear()
         self.known_after.clear()
+        self.stable.clear()
         self.joined = 0
         self.confirmed = True
         self.origin = (self.in_force.epoch << NODE_BITS) | self.node
@@ -174,11 +175,12 @@ class Membership(Replica):
 
     def hear_standing(self, now_ns: int, message: Gossip) -> None:
         """What follows from how it stands with another of the same view."""
-        if message.ready:
+        if not self.confirmed and self.confirms(message):
             self.confirmed = True
+            self.remember("confirmed", self.in_force.epoch)
         if self.joined or self.transfer is not None:
             return
-        if message.ready:
+        if message.joined:
             self.alone_due_ns = NEVER
             self.begin_transfer(now_ns, wipe=False)
         elif all(
@@ -186,6 +188,13 @@ class Membership(Replica):
             for peer in self.peers.values()
         ):
             self.found()
+
+    def confirms(self, message: Gossip) -> bool:
+        """Whether this replica has belonged without a break, seeing that nobody has said otherwise:
+        somebody who serves, or everybody there is. Until then it says nothing of what it has."""
+        return message.ready or all(
+            peer.heard_ns >= 0 and peer.epoch == self.in_force.epoch for peer in self.peers.values()
+        )
 
     @property
     def settled(self) -> int:

@@ -42,12 +42,14 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Cells(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A part of the sender's state: every key whose hash is in [start, end), end 0 for "to the last".
 
-    vector: what the sender had delivered when it read them: the cells hold all of that, and nothing beyond.
+    vector: what the sender had delivered when it read them: the cells hold all of that. horizon: they hold
+    nothing beyond that.
     """
 
     start: Stamp
     end: Stamp
     vector: Vector
+    horizon: Vector
     cells: list[tuple[bytes, bytes]]
 
 

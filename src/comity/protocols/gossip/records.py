@@ -31,8 +31,8 @@ class Transfer(msgspec.Struct, array_like=True):
 class Bookkeeping(msgspec.Struct, array_like=True):
     """vector: delivered; own entry: the last dot published. origin: under which name own writes go.
     counter: the last own dot used. stamp: of the hybrid clock. position: batches delivered. view, joined,
-    admitted: see `membership`. discarded: own writes given up when this replica came back after it had been
-    removed."""
+    admitted: see `membership`. stable: what was collected by. discarded: own writes given up when this
+    replica came back after it had been removed."""
 
     vector: dict[int, int]
     origin: int
@@ -44,6 +44,7 @@ class Bookkeeping(msgspec.Struct, array_like=True):
     admitted: dict[int, int]
     transfer: Transfer | None
     discarded: int
+    stable: dict[int, int]
 
 
 class Logged(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -24,7 +24,6 @@ class Stability(Delivery):
         self, context: CoreContext, options: GossipOptions, cells: Cells, semantics: LatticeSemantics
     ) -> None:
         super().__init__(context, options, cells, semantics)
-        self.stable: dict[int, int] = {}
         self.collected = 0
         self.scan_at = 0 if len(cells) else -1
         """Where looking for tombstones among the cells goes on after a restart, -1 for nowhere."""
@@ -102,6 +101,7 @@ class Stability(Delivery):
             self.open_turn.keys[key] = None
             del self.tombstones[key]
             self.collected += 1
+            self.book_changed = True
 
     def scan(self) -> None:
         """After a restart: look for tombstones that a lost memory knew of, a few cells at a time."""

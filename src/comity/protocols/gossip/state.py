@@ -77,7 +77,7 @@ class Replica(KeyedCore):
 
         data = cells.get(BOOKKEEPING)
         book = (
-            Bookkeeping({}, context.node, 0, 0, 0, View(0, ()), 0, {}, None, 0)
+            Bookkeeping({}, context.node, 0, 0, 0, View(0, ()), 0, {}, None, 0, {})
             if data is None
             else decode_bookkeeping(data)
         )
@@ -127,6 +127,8 @@ class Replica(KeyedCore):
         self.unanswered: dict[RequestId, bool] = {}
         """Requests carried out and not answered yet, and whether they write."""
 
+        self.stable: dict[int, int] = book.stable
+        """What everyone in the view has delivered, and nothing concurrent to which is on its way."""
         self.tombstones: dict[bytes, None] = {}
         """Keys whose state remembers removals, as far as they have been looked at."""
         self.collectable: deque[bytes] = deque()
@@ -287,6 +289,7 @@ class Replica(KeyedCore):
             self.admitted,
             self.transfer,
             self.discarded,
+            self.stable,
         )
 
     def persisted(self, now_ns: int, writes: int) -> None:

@@ -16,7 +16,7 @@ from comity.protocols.gossip.membership import Peer
 from comity.protocols.gossip.messages import Cells
 from comity.protocols.gossip.options import GossipOptions
 from comity.protocols.gossip.records import KEY, Transfer
-from comity.protocols.gossip.vectors import common, covers, merged
+from comity.protocols.gossip.vectors import common, covers, merged, pairs
 from comity.replica import NEVER, CoreContext, LatticeSemantics, NodeId
 from comity.replica import Cells as Storage
 
@@ -38,6 +38,7 @@ class TransferOfState(Exchange):
         """When to ask again, maybe another."""
         self.sending_until_ns = 0
         self.transfers = 0
+        self.stale_parts = 0
 
     # -- receiving
 
@@ -55,7 +56,7 @@ class TransferOfState(Exchange):
 
     def fell_behind(self, now_ns: int, peer: Peer) -> None:
         """A peer no longer keeps the deltas that are missing here."""
-        if peer.ready and not self.receiving_cells:
+        if peer.joined and not self.receiving_cells and not covers(self.vector, peer.reported):
             self.begin_transfer(now_ns, wipe=False)
 
     def choose_source(self) -> NodeId:
@@ -63,10 +64,16 @@ class TransferOfState(Exchange):
         able = [
             peer.node
             for peer in self.peers.values()
-            if peer.ready and peer.epoch >= self.in_force.epoch and peer.heard_ns >= 0
+            if peer.joined and peer.epoch >= self.in_force.epoch and self.whole(peer)
         ]
+        able = [node for node in able if self.peers[node].ready] or able
         others = [node for node in able if node != self.source] or able
         return self.stream.pick(others) if others else 0
+
+    def whole(self, peer: Peer) -> bool:
+        """Whether its cells hold all that it has delivered, and nothing that was given up. It need not
+        serve: where each of two lacks what the other no longer keeps as deltas, both give and take."""
+        return peer.joined >= self.admitted.get(peer.node, 0)
 
     def pursue_transfer(self, now_ns: int) -> None:
         """Ask for the next cells where it is time to."""
@@ -91,6 +98,9 @@ class TransferOfState(Exchange):
         transfer = self.transfer
         if transfer is None or part.start != transfer.cursor:
             return
+        if self.stale(part):
+            self.stale_parts += 1
+            return
         end = part.end or HASHES
         if end <= part.start:
             self.drop(sender, part, "malformed cells")
@@ -110,7 +120,7 @@ class TransferOfState(Exchange):
                 self.collectable.append(key)
         vector = dict(part.vector)
         transfer.start = vector if transfer.start is None else common(transfer.start, vector)
-        transfer.horizon = merged(transfer.horizon, vector)
+        transfer.horizon = merged(merged(transfer.horizon, vector), dict(part.horizon))
         transfer.cursor = part.end or -1
         self.book_changed = True
         if transfer.cursor < 0:
@@ -119,6 +129,11 @@ class TransferOfState(Exchange):
             self.peers[sender].tell = True
             self.source = sender
             self.cells_due_ns = now_ns + 2 * self.options.round_ns
+
+    def stale(self, part: Cells) -> bool:
+        """Whether cells were read so long ago that they may hold what was removed since by a tombstone that
+        has been collected here: the sender had not delivered all that is stable."""
+        return not covers(dict(part.vector), self.stable)
 
     def keys_between(self, start: int, end: int) -> list[bytes]:
         """The clients' keys here with hashes in [start, end)."""
@@ -170,15 +185,16 @@ class TransferOfState(Exchange):
     def read_cells(self, now_ns: int, start: int) -> Cells | None:
         """The cells from a hash on that fit into a message; those of one hash are not parted."""
         self.sending_until_ns = now_ns + 20 * self.options.round_ns
+        horizon = pairs(merged(self.vector, self.transfer.horizon)) if self.transfer else self.told
         found: list[tuple[bytes, bytes]] = []
         size_bytes = 0
         last = -1
         for seen, (position, stored, state) in enumerate(self.cells.walk(start)):
             full = size_bytes >= self.options.max_message_bytes or seen >= SCAN_LIMIT
             if full and position != last:
-                return Cells(start, position, self.told, found)
+                return Cells(start, position, self.told, horizon, found)
             last = position
             if stored[:1] == KEY:
                 found.append((stored[1:], state))
                 size_bytes += len(stored) + len(state) + 16
-        return Cells(start, 0, self.told, found)
+        return Cells(start, 0, self.told, horizon, found)
