@@ -11,6 +11,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("comity.console.serve", "Run one node."),
     "status": ("comity.console.status", "Show what the nodes of a cluster say of themselves."),
     "member": ("comity.console.member", "Add, promote or remove a member, or move the leadership."),
+    "keyspace": ("comity.console.keyspace", "Create, list, describe, alter or drop keyspaces."),
+    "explain": ("comity.console.explain", "Spell out what a keyspace promises."),
     "simulate": (
         "comity.console.simulate",
         "Run clusters in virtual time under faults; find and shrink failures.",

@@ -31,8 +31,9 @@ def explain(
 ) -> dict[str, Any]:
     """Everything that is promised, JSON-friendly.
 
-    level: what the keyspace gives unless asked for less. voters: of the control group, 0 for as many as
-    replicas. Raises `KeyspaceError` for a protocol that states no promise, or does not give the level.
+    name: "" for one that is only described. level: what the keyspace gives unless asked for less. voters: of the
+    control group, 0 for as many as replicas. Raises `KeyspaceError` for a protocol that states no promise, or
+    does not give the level.
     """
     promise = promise_of(protocol, options, replicas)
     if promise is None:
@@ -126,8 +127,9 @@ def as_text(explained: Mapping[str, Any]) -> str:
     """The same as plain text of 80 columns."""
     level, replicas = explained["level"], explained["replicas"]
     here = explained["at"][level]
+    title = f"keyspace {explained['name']}" if explained["name"] else "a keyspace"
     lines = [
-        f"keyspace {explained['name']}: {explained['replication']}, {level}, {counted(replicas, 'replica')}",
+        f"{title}: {explained['replication']}, {level}, {counted(replicas, 'replica')}",
         *_wrapped(explained["summary"], "  "),
         "",
     ]
