@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import hiredis
 
@@ -27,6 +27,19 @@ def encode(*words: str | int) -> bytes:
     """A command as a client sends it."""
     parts = [str(word).encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+class Connected(Protocol):
+    """Who is at the other end of a node's connection to a client."""
+
+    node: int
+    connection: int
+
+    def received(self, connection: int, data: bytes) -> None:
+        """Bytes from the node."""
+
+    def disconnected(self) -> None:
+        """The node closed it, or is gone."""
 
 
 class Request:

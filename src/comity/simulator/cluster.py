@@ -14,7 +14,7 @@ from comity.node import Envelope, Host, HostConfig, Journal
 from comity.node.group import Group
 from comity.protocols import load
 from comity.replica import KeyedProtocol, Protocol
-from comity.simulator.clients import SimulatedClient
+from comity.simulator.clients import Connected, SimulatedClient
 from comity.simulator.errors import Violation, ViolationFound
 from comity.simulator.faults import Nemesis
 from comity.simulator.network import Network
@@ -84,7 +84,7 @@ class Cluster:
         self.events: list[tuple[int, int, str]] = []
         self.boots = 0
         self.protocols = self.mutation.protocols()
-        self._connections: dict[int, SimulatedClient] = {}
+        self._connections: dict[int, Connected] = {}
         self._next_connection = 0
         self._next_process = 0
         for number in range(1, case.nodes + 1):
@@ -151,7 +151,7 @@ class Cluster:
 
     # -- connections
 
-    def new_connection(self, client: SimulatedClient) -> int:
+    def new_connection(self, client: Connected) -> int:
         """A number for a connection."""
         self._next_connection += 1
         self._connections[self._next_connection] = client
@@ -196,7 +196,7 @@ class Cluster:
                 del self._connections[connection]
                 self.world.after(2 * CLIENT_DELAY_NS, self._lost, client, connection)
 
-    def _lost(self, client: SimulatedClient, connection: int) -> None:
+    def _lost(self, client: Connected, connection: int) -> None:
         if client.connection == connection:
             client.disconnected()
 
