@@ -59,8 +59,7 @@ class ChainCore(Forwarding):
         self.remember("start", now_ns, self.current.epoch, self.log.base, self.commit, self.log.last)
         if self.current.epoch:
             self.floor = self.log.last if self.in_step() else 0
-            for node in self.counted:
-                self.to_report[node] = (now_ns + self.report_wait_ns(), 0)
+            self.reported = self.counted if self.place.is_tail else ()
             self.take_up(now_ns)
         self.view(now_ns, self.context.view)
         self.set_deadline()
@@ -104,8 +103,6 @@ class ChainCore(Forwarding):
             self.tick(now_ns)
         if now_ns >= self.read_retry_ns:
             self.read_timeout(now_ns)
-        if now_ns >= self.report_ns:
-            self.report(now_ns)
         if now_ns >= self.fence_ns > self.fence_seen_ns:
             self.fence_seen_ns = self.fence_ns
             self.pending = True
@@ -122,7 +119,7 @@ class ChainCore(Forwarding):
     def set_deadline(self) -> None:
         """The least of the deadlines in force."""
         fence_ns = self.fence_ns if self.fence_ns > self.fence_seen_ns and self.place.in_chain else NEVER
-        self.deadline_ns = min(self.heartbeat_due_ns, self.read_retry_ns, self.report_ns, fence_ns)
+        self.deadline_ns = min(self.heartbeat_due_ns, self.read_retry_ns, fence_ns)
 
     def take(self, now_ns: int) -> Effects:
         """Close the batch of this turn."""
@@ -163,7 +160,7 @@ class ChainCore(Forwarding):
         if self.own_match() > before:
             self.acknowledgement_due = True
         self.follow_commit()
-        self.report(now_ns)
+        self.report()
         self.pending = True
         self.set_deadline()
 

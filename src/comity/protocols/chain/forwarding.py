@@ -13,7 +13,6 @@ from comity.protocols.chain.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from comity.protocols.chain.snapshots import Snapshots
 from comity.protocols.chain.state import COMMAND, NOOP
 from comity.replica import (
-    NEVER,
     REASON_NOT_LEADER,
     REASON_OVERLOADED,
     Accepted,
@@ -32,8 +31,8 @@ class Forwarding(Snapshots):
         super().__init__(context, options, recovered)
         self.reported: tuple[NodeId, ...] = ()
         """Of the joining nodes that count, those that the control group may rely on."""
-        self.to_report: dict[NodeId, tuple[int, int]] = {}
-        """Those that count and are not reported: when, and the value of `written` that makes it durable."""
+        self.to_report: dict[NodeId, int] = {}
+        """Those that count and are not reported yet: the value of `written` that makes it durable."""
 
     # -- the head
 
@@ -207,25 +206,19 @@ class Forwarding(Snapshots):
         return not self.fenced(now_ns) and self.knows_commit() and peer.match >= self.commit
 
     def count(self, now_ns: int, node: NodeId) -> None:
-        """From now on nothing is committed without it, also in a later life of this tail. The control
-        group may rely on it once that is durable, and once every lease that does not rest on its promise
-        too has run out."""
+        """From now on nothing is committed without it, also in a later life of this tail: the control
+        group may rely on it once that is durable."""
         joined = {*self.counted, node}
         self.counted = tuple(other for other in self.current.joining if other in joined)
         self.write_counted()
-        self.to_report[node] = (now_ns + self.report_wait_ns(), self.written)
+        self.to_report[node] = self.written
         self.renew_lease()
         self.remember("count", now_ns, node)
-        self.set_deadline()
 
-    def report_wait_ns(self) -> int:
-        """How long leases may last that do not rest on the promise of a node counted just now."""
-        return self.lease_wait_ns()
-
-    def report(self, now_ns: int) -> None:
+    def report(self) -> None:
         """Who may become a full member."""
-        for node, (due_ns, written) in list(self.to_report.items()):
-            if due_ns <= now_ns and written <= self.synced:
+        for node, written in list(self.to_report.items()):
+            if written <= self.synced:
                 del self.to_report[node]
                 done = {*self.reported, node}
                 self.reported = tuple(other for other in self.counted if other in done)
@@ -234,10 +227,3 @@ class Forwarding(Snapshots):
     def caught_up(self) -> tuple[NodeId, ...]:
         """Joining nodes that hold everything committed and count for commits from now on."""
         return self.reported
-
-    @property
-    def report_ns(self) -> int:
-        """When the next one may be reported; durability is told by `persisted`."""
-        return min(
-            (due_ns for due_ns, written in self.to_report.values() if written <= self.synced), default=NEVER
-        )

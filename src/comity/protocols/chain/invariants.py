@@ -77,7 +77,7 @@ def _place(core: ChainCore) -> str:
         return "a head without an entry of its epoch"
     if core.heartbeat_wanted() != (core.heartbeat_due_ns != NEVER):
         return "heartbeats are due to nobody, or not due to somebody"
-    due_ns = min(core.heartbeat_due_ns, core.read_retry_ns, core.report_ns)
+    due_ns = min(core.heartbeat_due_ns, core.read_retry_ns)
     if core.deadline_ns > due_ns:
         return "a deadline is overlooked"
     return ""

@@ -143,15 +143,17 @@ class Leases(Replica):
         wait_ns = self.lease_wait_ns()
         if not wait_ns or self.node not in view.nodes:
             return LONG_AGO_NS
-        entitled = self.node in self.current.nodes or self.node in self.counted
-        if not entitled:
-            # Others gave promises of which nothing is known here, all of them before now.
-            if self.fresh and view.epoch == 1:
-                return LONG_AGO_NS
+        if not self.knows_promises(view):
             return now_ns + wait_ns
         promised = self.promised_ns
         left_out = [promised[node] for node in sorted(promised) if node not in view.nodes]
         return max(left_out, default=LONG_AGO_NS) + wait_ns
+
+    def knows_promises(self, view: View) -> bool:
+        """Whether every promise that may bind was given by this node, or by somebody of whom it heard after
+        that. Otherwise others gave some of which nothing is known here, all of them before now."""
+        first = self.fresh and view.epoch == 1
+        return first or self.node in self.current.nodes or self.node in self.counted
 
     def fence_of_start(self, now_ns: int) -> int:
         """What an earlier life promised is not known: it may have been just now."""

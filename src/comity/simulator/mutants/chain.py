@@ -9,7 +9,7 @@ from comity.protocols.chain.messages import Entry, Heartbeat
 from comity.protocols.chain.progress import Progress
 from comity.protocols.chain.records import view_record
 from comity.protocols.chain.state import LONG_AGO_NS
-from comity.replica import NodeId, Send, View
+from comity.replica import NodeId, View
 
 
 class ForwardsBeforeSync(ChainCore):
@@ -52,12 +52,12 @@ class CountsBeforeItKnows(ChainCore):
         return not self.fenced(now_ns) and peer.match >= self.commit
 
 
-class ReportsAtOnce(ChainCore):
-    """A joining node may take over while leases last that do not rest on its promise."""
+class TakesOverAtOnce(ChainCore):
+    """A node that has come in without having heard whom others promised what does not wait."""
 
-    def report_wait_ns(self) -> int:
-        """None."""
-        return 0
+    def knows_promises(self, view: View) -> bool:
+        """There were none."""
+        return True
 
 
 class ServesDirtyReads(ChainCore):
@@ -127,12 +127,12 @@ class ForgetsPromises(ChainCore):
         return LONG_AGO_NS
 
 
-class HearsOldEpochs(ChainCore):
-    """Messages of older epochs are listened to."""
+class HearsOtherEpochs(ChainCore):
+    """Messages of other epochs are listened to, older and newer ones."""
 
     def accepts_epoch(self, epoch: int) -> bool:
-        """All but those of the future."""
-        return epoch <= self.current.epoch
+        """All."""
+        return True
 
 
 class MatchesAcrossEpochs(ChainCore):
@@ -171,21 +171,13 @@ class ForgetsItsView(ChainCore):
         self.effects.write[-1] = view_record(View(1, (1, 2, 3)))
 
 
-class SpeaksBeforeDurable(ChainCore):
-    """Something is said under an epoch before that epoch is durable."""
-
-    def send(self, peer: NodeId, message: object) -> None:
-        """In the lane that waits for nothing."""
-        self.effects.send.append(Send(peer, message))
-
-
 MUTANTS: tuple[type[ChainCore], ...] = (
     ForwardsBeforeSync,
     AcknowledgesBeforeSync,
     CommitsWithoutJoining,
     CountsEarly,
     CountsBeforeItKnows,
-    ReportsAtOnce,
+    TakesOverAtOnce,
     ServesDirtyReads,
     TailAnswersTooSoon,
     ServesWhenCutOut,
@@ -194,10 +186,9 @@ MUTANTS: tuple[type[ChainCore], ...] = (
     LeaseFromReceipt,
     NoFence,
     ForgetsPromises,
-    HearsOldEpochs,
+    HearsOtherEpochs,
     MatchesAcrossEpochs,
     TruncatesMatchedEntries,
     FollowsCommitBlindly,
     ForgetsItsView,
-    SpeaksBeforeDurable,
 )
