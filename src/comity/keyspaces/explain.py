@@ -31,9 +31,9 @@ def explain(
 ) -> dict[str, Any]:
     """Everything that is promised, JSON-friendly.
 
-    name: "" for one that is only described. level: what the keyspace gives unless asked for less. voters: of the
-    control group, 0 for as many as replicas. Raises `KeyspaceError` for a protocol that states no promise, or
-    does not give the level.
+    name: "" for one that is only described. level: what the keyspace gives unless asked for less. voters: of
+    the control group, 0 for as many as replicas. Raises `KeyspaceError` for a protocol that states no
+    promise, or does not give the level.
     """
     promise = promise_of(protocol, options, replicas)
     if promise is None:
