@@ -1,6 +1,6 @@
 """Gossip cores with a network, disks and clocks of virtual time, all decided by a seed.
 
-A crash keeps only what is durable: cells of turns not synced yet, gated messages and everything in memory are lost.
+A crash keeps only what is durable: turns not synced yet, gated messages and everything in memory are lost.
 Every message goes through the codec; every core is audited after every step.
 """
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from tests.unit.protocols.gossip.cluster import Cluster
+
 from comity.checkers import Event, EventType, History, HistoryBuilder, Status, analyse
 from comity.protocols.gossip import GossipCore, GossipOptions
 from comity.replica import Answered, Outcome, Refused, View
-from tests.unit.protocols.gossip.cluster import Cluster
 
 MODELS = (
     "causal",
@@ -25,6 +28,37 @@ SMALL = GossipOptions(
     scan_keys=5,
 )
 """Bounds that a short run reaches."""
+
+
+TINY = GossipOptions(
+    max_message_bytes=300, max_buffer_bytes=2000, max_log_bytes=300, max_unheard_bytes=500, collect_keys=3
+)
+"""Bounds so small that a short absence needs the full state, in many messages."""
+
+PLANS: dict[str, dict[str, Any]] = {
+    "calm": {"faults": False},
+    "faults": {"sync_ms": 20, "keys": 2},
+    "bounds": {"options": SMALL, "nodes": 4, "sync_ms": 20},
+    "views": {"options": SMALL, "views": True, "keys": 2, "length_ms": 2200},
+    "removals": {
+        "mixed": 12,
+        "weights": (1, 1, 1, 12),
+        "commands": "DEL INCRBY INCRBY",
+        "nodes": 4,
+        "sessions": 8,
+    },
+    "absences": {"options": TINY, "keys": 8, "sessions": 10, "weights": (12, 8, 0, 0), "length_ms": 1000},
+    "joins": {
+        "options": GossipOptions(max_message_bytes=60),
+        "views": True,
+        "keys": 16,
+        "sessions": 16,
+        "weights": (10, 10, 0, 0),
+        "loss": 0.2,
+        "length_ms": 1200,
+    },
+}
+"""Mixtures of faults, bounds and operations."""
 
 
 class Violation(AssertionError):
@@ -52,9 +86,13 @@ class Storm:
         options: GossipOptions | None = None,
         faults: bool = True,
         views: bool = False,
+        loss: float = 0.1,
         sync_ms: int = 3,
         keys: int = 3,
         sessions: int = 5,
+        mixed: int = 4,
+        weights: tuple[int, int, int, int] = (4, 3, 1, 2),
+        commands: str = "DEL DEL INCRBY SET EXPIREAT PERSIST GETDEL",
         length_ms: int = 1500,
         audit: bool = True,
     ) -> None:
@@ -64,7 +102,7 @@ class Storm:
             nodes,
             cores,
             options,
-            loss=0.1 * mild,
+            loss=loss * mild,
             duplication=0.1 * mild,
             slow=0.1 * mild,
             sync_ms=sync_ms,
@@ -77,7 +115,8 @@ class Storm:
         self.builder = HistoryBuilder()
         self.sessions = [Session(number) for number in range(sessions)]
         self.names = sessions
-        self.keys = keys
+        self.keys, self.mixed, self.weights = keys, mixed, weights
+        self.commands = commands.encode().split()
         self.values = 0
         self.counted = {f"count{key}": [0, 0] for key in range(2)}
         """Counter key -> increments acknowledged, and of unknown outcome."""
@@ -121,12 +160,13 @@ class Storm:
         if not self.length_ms:
             return
         number = self.stream.pick(sorted(self.cluster.nodes))
-        kind = self.stream.below(10)
-        if kind < 4:
+        reads, writes, increments, others = self.weights
+        kind = self.stream.below(reads + writes + increments + others)
+        if kind < reads:
             self.register(session, number, write=False)
-        elif kind < 7:
+        elif kind < reads + writes:
             self.register(session, number, write=True)
-        elif kind < 8:
+        elif kind < reads + writes + increments:
             self.increment(session, number)
         else:
             self.disturb(session, number)
@@ -179,19 +219,15 @@ class Storm:
 
     def disturb(self, session: Session, number: int) -> None:
         """Anything at all, on keys of which only convergence is asked."""
-        key = b"mixed%d" % self.stream.below(4)
+        key = b"mixed%d" % self.stream.below(self.mixed)
         self.values += 1
-        command = self.stream.pick(
-            [
-                [b"DEL", key],
-                [b"DEL", key],
-                [b"INCRBY", key, b"%d" % self.stream.between(-9, 9)],
-                [b"SET", key, b"%d" % self.values],
-                [b"EXPIREAT", key, b"4102444800"],
-                [b"PERSIST", key],
-                [b"GETDEL", key],
-            ]
-        )
+        name = self.stream.pick(self.commands)
+        arguments = {
+            b"INCRBY": [b"%d" % self.stream.between(-9, 9)],
+            b"SET": [b"%d" % self.values],
+            b"EXPIREAT": [b"4102444800"],
+        }
+        command = [name, key, *arguments.get(name, [])]
 
         def answer(outcome: Outcome) -> None:
             self.think(session)
