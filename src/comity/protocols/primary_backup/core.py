@@ -185,7 +185,7 @@ class PrimaryBackupCore(Views):
         if self.role is PRIMARY:
             status["caught_up"] = list(self.caught_up)
             status["uncommitted_bytes"] = self.uncommitted_bytes
-            status["unreplicated_entries"] = self.log.last - self.best_match if self.deciding else 0
+            status["unreplicated_entries"] = self.log.last - self.secured if self.deciding else 0
             status["unreplicated_bytes"] = self.unreplicated_bytes if self.deciding else 0
             status["loss_bound_entries"] = self.options.loss_entries
             status["loss_bound_bytes"] = self.options.loss_bytes

@@ -114,8 +114,8 @@ def _primary(core: PrimaryBackupCore) -> str:
         return f"round {core.round}, reads in {core.read_round}"
     if any(node not in core.counted for node in core.declared):
         return "a joining replica is declared and does not count"
-    if core.deciding and core.best_match != max(peer.match for peer in core.deciding):
-        return f"the best backup holds {core.best_match}, it is not so"
+    if core.secured != core.secured_match():
+        return f"the backups count for {core.secured}, and hold {core.secured_match()}"
     return ""
 
 
@@ -156,6 +156,6 @@ def check_log(core: PrimaryBackupCore) -> None:
     if core.role is PRIMARY:
         if core.uncommitted_bytes != core.count_uncommitted_bytes():
             raise core.broken("the uncommitted bytes are not counted right")
-        held = sum(len(entry.payload) for entry in log.after(core.best_match))
-        if core.best_match >= log.base and core.unreplicated_bytes != held:
+        held = sum(len(entry.payload) for entry in log.after(core.secured))
+        if core.secured >= log.base and core.unreplicated_bytes != held:
             raise core.broken(f"{core.unreplicated_bytes} bytes count as unreplicated, and {held} are")

@@ -16,7 +16,7 @@ from comity.protocols.primary_backup.messages import (
     HeartbeatReply,
     Present,
 )
-from comity.protocols.primary_backup.options import PrimaryBackupOptions
+from comity.protocols.primary_backup.options import BEST, PrimaryBackupOptions
 from comity.protocols.primary_backup.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from comity.protocols.primary_backup.reigns import epoch_of
 from comity.protocols.primary_backup.snapshots import Snapshots
@@ -89,27 +89,34 @@ class Leading(Snapshots):
 
     # -- what may be lost (async)
 
-    best_match = 0
-    """As primary: how far the best backup's log is known to match and to be durable."""
+    secured = 0
+    """As primary: how far the log is known to be durable on the best backup, or on every one."""
     unreplicated_bytes = 0
     """Payload of the entries after it."""
 
     def begin_loss_accounts(self) -> None:
         """Of what no backup has confirmed in this reign nothing is known: it counts."""
-        self.best_match = 0
+        self.secured = 0
         self.unreplicated_bytes = sum(len(entry.payload) for entry in self.log.entries)
 
     def count_backups(self) -> None:
-        """The best backup may hold more, or be another."""
-        best = max((peer.match for peer in self.deciding), default=0)
-        if best != self.best_match:
-            if self.log.base <= self.best_match < best:
-                first = self.best_match - self.log.base
-                gone = self.log.entries[first : first + best - self.best_match]
+        """The best backup, or the one furthest behind, may hold more, or be another."""
+        best = self.secured_match()
+        if best != self.secured:
+            if self.log.base <= self.secured < best:
+                first = self.secured - self.log.base
+                gone = self.log.entries[first : first + best - self.secured]
                 self.unreplicated_bytes -= sum(len(entry.payload) for entry in gone)
             else:
                 self.unreplicated_bytes = sum(len(entry.payload) for entry in self.log.after(best))
-            self.best_match = best
+            self.secured = best
+
+    def secured_match(self) -> int:
+        """What survives the loss of this primary: with the best backup, or with any."""
+        matches = [peer.match for peer in self.deciding]
+        if not matches:
+            return 0
+        return max(matches) if self.options.loss_counts == BEST else min(matches)
 
     def lacks_too_much(self, match: int) -> bool:
         """Whether more than the bound would be lost if a replica with that match took over."""
@@ -127,19 +134,17 @@ class Leading(Snapshots):
         options = self.options
         if options.sync or not self.deciding:
             return ""
-        lacking = self.log.last - self.best_match
+        lacking = self.log.last - self.secured
         if options.loss_entries and lacking >= options.loss_entries:
-            state = (
-                f"{lacking} entries are on no backup, and the loss bound is {options.loss_entries} entries"
-            )
+            state = f"{lacking} entries are not on the backups, and the loss bound is {options.loss_entries} entries"
         elif options.loss_bytes and self.unreplicated_bytes + len(payload) > options.loss_bytes:
             state = (
-                f"{self.unreplicated_bytes} bytes are on no backup, this proposal has {len(payload)} more, "
-                f"and the loss bound is {options.loss_bytes} bytes"
+                f"{self.unreplicated_bytes} bytes are not on the backups, this proposal has "
+                f"{len(payload)} more, and the loss bound is {options.loss_bytes} bytes"
             )
         else:
             return ""
-        return f"{state}: wait for a backup, take those that cannot catch up out of the view, or raise it"
+        return f"{state}: wait, take backups that cannot catch up out of the view, or raise it"
 
     # -- commitment
 

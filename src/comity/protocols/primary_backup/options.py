@@ -10,6 +10,8 @@ MIB = 1024 * KIB
 
 SYNC = "sync"
 ASYNC = "async"
+BEST = "best"
+EVERY = "every"
 CONFIRM = "confirm"
 LEASE = "lease"
 
@@ -24,7 +26,10 @@ class PrimaryBackupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     mode: "sync": an entry is committed once the primary and every backup have it on disk; "async": once the
         primary has.
     loss_entries, loss_bytes: with async, what may be lost when the primary fails and the best backup takes
-        over: while that backup lacks so much, proposals are refused. 0: no bound.
+        over: while it lacks so much, proposals are refused. 0: no bound.
+    loss_counts: whom the bound is about. "best": the best backup, for a control group that promotes it (see
+        README); "every": each backup, so whichever is promoted; a backup that is down then stops writes once
+        it lacks so much.
     reads: "confirm": the primary answers reads after a round in which every member confirmed the epoch;
         "lease": without one while its lease lasts. Safe only while every clock's rate stays within
         clock_drift_ppm (parts per million) of real time.
@@ -47,6 +52,7 @@ class PrimaryBackupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     mode: str = SYNC
     loss_entries: int = 0
     loss_bytes: int = 0
+    loss_counts: str = BEST
     reads: str = CONFIRM
     lease_ns: int = 500 * MILLISECOND_NS
     clock_drift_ppm: int = 10_000
@@ -68,6 +74,10 @@ class PrimaryBackupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     def __post_init__(self) -> None:
         if self.mode not in {SYNC, ASYNC}:
             raise ValueError(f"primary-backup option mode must be 'sync' or 'async', not {self.mode!r}")
+        if self.loss_counts not in {BEST, EVERY}:
+            raise ValueError(
+                f"primary-backup option loss_counts must be 'best' or 'every', not {self.loss_counts!r}"
+            )
         if self.reads not in {CONFIRM, LEASE}:
             raise ValueError(f"primary-backup option reads must be 'confirm' or 'lease', not {self.reads!r}")
         for name in self.__struct_fields__:

@@ -19,8 +19,8 @@ from comity.replica import NodeId, View
 
 
 class AcknowledgesOldEpochs(PrimaryBackupCore):
-    """No fencing of writes: what a primary of an older epoch sends is acknowledged, though nothing will keep it
-    (Vertical Paxos: an acceptor of a higher ballot refuses lower ones)."""
+    """No fencing of writes: what a primary of an older epoch sends is acknowledged, though nothing will keep
+    it (Vertical Paxos: an acceptor of a higher ballot refuses lower ones)."""
 
     def admits(self, now_ns: int, sender: NodeId, message: Any) -> bool:
         """As the real one, after a kind word."""
@@ -77,7 +77,7 @@ class CommitsWithMajority(PrimaryBackupCore):
 
 
 class ForgetsItsStarts(PrimaryBackupCore):
-    """A primary that comes back in the same epoch numbers its entries as before: two entries look the same."""
+    """A primary that comes back in the same epoch numbers its entries as before: two look the same."""
 
     def next_reign(self) -> int:
         """Always the first."""

@@ -44,6 +44,7 @@ from comity.replica import (
 
 MS = 1_000_000
 CHUNK_COMMANDS = 5
+FIRST_VIEW = View(1, (1, 2, 3))
 
 
 class State(msgspec.Struct):
@@ -105,7 +106,7 @@ class World:
         size: int = 4,
         options: PrimaryBackupOptions | None = None,
         core: Callable[[CoreContext, PrimaryBackupOptions, Recovered], PrimaryBackupCore] = PrimaryBackupCore,
-        view: View = View(1, (1, 2, 3)),
+        view: View = FIRST_VIEW,
         drift: bool = True,
     ) -> None:
         self.stream = Stream(seed, "world")
@@ -160,7 +161,7 @@ class World:
 
     def _born(self, number: int) -> Node:
         ppm = self.options.clock_drift_ppm if self.drift else 0
-        rate = 1 + self.stream.pick([-1, 0, 1]) * ppm / 1_000_000
+        rate = 1 + self.stream.pick([-1, -1, 0, 1, 1]) * ppm / 1_000_000
         return Node(number, self._core(number, 0, (), State(), self.current), rate)
 
     def _core(self, number: int, life: int, records: Any, state: State, view: View) -> PrimaryBackupCore:

@@ -21,6 +21,7 @@ def options_of(stream: Stream, mode: str = "sync", reads: str = "") -> PrimaryBa
         mode=mode,
         reads=reads or ("confirm" if bounded else stream.pick(["confirm", "confirm", "lease"])),
         loss_entries=stream.pick([1, 3, 8]) if bounded else 0,
+        loss_counts=stream.pick(["best", "every"]),
         lease_ns=stream.pick([100, 200]) * MS if heartbeat_ns < 50 * MS else 200 * MS,
         clock_drift_ppm=100_000,
         heartbeat_ns=heartbeat_ns,
@@ -69,6 +70,8 @@ class Storm:
         self.changing = stream.pick([0.3, 1.0, 2.0])
         self.storming = True
         self.failovers = 0
+        self.quiet_ns = 0
+        """Until when the control group says nothing: the deposed primary is not to learn of it."""
 
     # -- what happens again and again
 
@@ -112,6 +115,8 @@ class Storm:
 
     def cut_or_heal(self) -> None:
         world, stream = self.world, self.stream
+        if world.now_ns < self.quiet_ns:
+            return
         if world.cut:
             world.cut = set()
         elif stream.chance(self.cutting):
@@ -130,7 +135,7 @@ class Storm:
 
     def depose(self) -> None:
         """The primary is cut off, and the rest go on without it at once, while it is asked on."""
-        world, stream = self.world, self.stream
+        world = self.world
         first = world.primary()
         rest = [number for number in (*world.current.nodes[1:], *sorted(world.declared)) if number != first]
         if self.bounded or world.cut or not first or not rest or not world.nodes[rest[0]].up:
@@ -138,6 +143,7 @@ class Storm:
         others = [number for number in world.nodes if number != first]
         world.cut = {(first, other) for other in others} | {(other, first) for other in others}
         heir = rest[0]
+        self.quiet_ns = world.now_ns + 250 * MS
         joining = tuple(number for number in world.nodes if number not in {heir, first})
         world.change((heir,), joining, spread_ns=2 * MS, late=(first,))
         for delay_ns in range(0, 250 * MS, 2 * MS):
@@ -151,41 +157,49 @@ class Storm:
 
     def tell(self) -> None:
         """The control group repeats itself, to somebody."""
-        if number := self.any_up():
+        if (number := self.any_up()) and self.world.now_ns >= self.quiet_ns:
             self.world.give(number, self.world.current)
 
     def change(self) -> None:
         world, stream = self.world, self.stream
+        if world.now_ns < self.quiet_ns:
+            return
         candidates = sorted({*world.current.nodes, *world.declared})
-        order = stream.shuffled(candidates)
-        nodes = order[: stream.between(1, len(order))]
+        before = world.current.nodes[0]
+        nodes = stream.shuffled(candidates)[: stream.between(1, len(candidates))]
+        best = self.bounded and world.options.loss_counts == "best"
         if self.bounded:
-            # The bound is for one failure at a time: the control group waits until the view in force is
-            # adopted by all, and the best backup within the bound; then it takes who is ahead.
+            # The bound is for one failure at a time: not before it holds again in the view in force.
             first = world.primary()
-            if not first or not all(world.nodes[number].up for number in candidates):
+            if not first or (len(candidates) > 1 and world[first].lacks_too_much(world[first].secured)):
                 return
-            if any(world[number].current.epoch < world.current.epoch for number in candidates):
+        if best:
+            # Whoever is ahead leads, and those left out are behind those that stay.
+            settled = [
+                world.nodes[number].up
+                and world[number].current.epoch == world.current.epoch
+                and (number == before or world[number].knows_history())
+                for number in candidates
+            ]
+            if not all(settled):
                 return
-            if any(number != first and not world[number].knows_history() for number in candidates):
-                return
-            if len(candidates) > 1 and world[first].lacks_too_much(world[first].best_match):
-                return
-            ahead = max(candidates, key=lambda number: (world[number].position, number))
-            others = [number for number in candidates if number != first]
-            if stream.chance(0.5) and others:
-                ahead = max(others, key=lambda number: (world[number].position, number))
-            # Those left out are behind those that stay: the bound holds for the best backup.
+            others = [number for number in candidates if number != before]
             ranked = sorted(others, key=lambda number: (world[number].position, number), reverse=True)
-            nodes = [ahead, *(number for number in ranked if number != ahead)][: len(nodes)]
+            if stream.chance(0.5) or not ranked:
+                ranked = [before, *ranked]
+            nodes = ranked[: len(nodes)]
         self.failovers += nodes[0] != world.current.nodes[0]
         joining = tuple(
             number
             for number in stream.shuffled(sorted(world.nodes))
             if number not in nodes and stream.chance(0.7)
         )
-        before = world.current.nodes[0]
         world.change(tuple(nodes), joining, spread_ns=stream.pick([0, 20, 200]) * MS)
+        if best:
+            # The successor is the last to turn from the primary before: until then it gets what others get.
+            for number in candidates:
+                if number not in {nodes[0], before}:
+                    world.give(number, world.current)
         for _ in range(6):  # when it matters who is believed
             world.at(stream.below(60 * MS), partial(self.ask, world.write, before))
             world.at(stream.below(60 * MS), partial(self.ask, world.read, before))
@@ -223,10 +237,6 @@ class Storm:
             world.give(number, world.current)
         everybody = tuple(sorted(world.nodes))
         nodes = world.current.nodes
-        if self.bounded:
-            nodes = (max(nodes, key=lambda number: (world[number].position, number)), *nodes)
-            nodes = tuple(dict.fromkeys(nodes))
-            self.failovers += nodes[0] != world.current.nodes[0]
         world.change(nodes, tuple(number for number in everybody if number not in nodes))
         for number in everybody:
             world.at(50 * MS, partial(world.flush, number))
