@@ -56,8 +56,11 @@ class Swim(Detector):
     # -- life
 
     def start(self, now_ns: int) -> None:
+        if len(self._first) > self.options.max_members:
+            raise ValueError(f"there are {len(self._first)} other members: raise max_members")
         for node in self._first:
-            self.admit(now_ns, node)
+            if node not in self.table.rows:
+                self.table.admit(node)
         self._period_ends_ns = now_ns + self.stream.below(self.options.interval_ns)
         self._schedule()
 

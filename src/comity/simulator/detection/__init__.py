@@ -11,6 +11,7 @@ from comity.simulator.detection.measure import (
     mistakes,
     traffic,
 )
+from comity.simulator.detection.report import markdown, plot
 from comity.simulator.detection.scenarios import CONTENDERS, CRASH, LOSS, PAUSES, SLOW, Contender, Scenario
 from comity.simulator.detection.world import Seen, World
 
@@ -30,7 +31,9 @@ __all__ = [
     "World",
     "Wrong",
     "detections",
+    "markdown",
     "measure",
     "mistakes",
+    "plot",
     "traffic",
 ]

@@ -85,14 +85,14 @@ class Effort(msgspec.Struct, frozen=True):
     run_ns: dict[str, int]
 
 
-CRASH_RUN_NS = 60 * SECOND_NS
+CRASH_RUN_NS = 54 * SECOND_NS
 
 
 def effort(nodes: int) -> Effort:
     """Some hours of nodes at every size: many runs of few, one run of many."""
-    run_s = 300 if nodes <= 30 else 120 if nodes <= 100 else 60 if nodes <= 300 else 30
-    lengths = {each.name: max(run_s, 90 if each.slow else 0) * SECOND_NS for each in FALSE}
-    return Effort(max(1, min(60, 600 // nodes)), max(1, min(12, 200 // nodes)), lengths)
+    run_s = 300 if nodes <= 30 else 120 if nodes <= 100 else 40 if nodes <= 300 else 10
+    lengths = {each.name: max(run_s, 60 if each.slow else 0) * SECOND_NS for each in FALSE}
+    return Effort(max(1, min(60, 400 // nodes)), max(1, min(8, 50 // nodes)), lengths)
 
 
 def measure(
