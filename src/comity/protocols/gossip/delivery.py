@@ -140,6 +140,12 @@ class Delivery(Membership):
             if not self.buffered[origin]:
                 del self.buffered[origin]
 
+    def empty_buffer(self) -> None:
+        """Nobody is known to have what the buffered batches wait for; maybe a node that was removed took it
+        along. They will be asked for again if somebody has."""
+        self.buffered.clear()
+        self.buffered_bytes = self.buffered_count = 0
+
     # -- own writes
 
     def publish(self, now_ns: int) -> None:

@@ -65,7 +65,11 @@ class Exchange(Stability):
     def begin_round(self, now_ns: int) -> None:
         """Ask some peers: those who are known to have more first."""
         self.scan()
+        if self.stranded():
+            self.start_over(now_ns)
         ahead = self.ahead()
+        if not ahead:
+            self.empty_buffer()
         others = self.stream.shuffled([peer for peer in self.peers.values() if peer not in ahead])
         for peer in [*ahead, *others][: self.options.fanout]:
             peer.ask = True
@@ -186,6 +190,10 @@ class Exchange(Stability):
             self.effects.send.append(Send(peer, message))
 
     # -- the full state, see `transfer`
+
+    def stranded(self) -> bool:
+        """Whether cells were received whose causes nobody has."""
+        return False
 
     def cells_wanted(self, now_ns: int, peer: Peer) -> int:
         """From which hash on this peer is to send cells, -1 where it is not to."""

@@ -147,7 +147,8 @@ class Membership(Replica):
         self.stable.clear()
         self.joined = 0
         self.confirmed = True
-        self.origin = (self.in_force.epoch << NODE_BITS) | self.node
+        incarnation = max(self.in_force.epoch, (self.origin >> NODE_BITS) + 1)
+        self.origin = (incarnation << NODE_BITS) | self.node
         self.counter = 0
         self.forget_reports()
         self.begin_transfer(now_ns, wipe=True)

@@ -161,6 +161,20 @@ class TransferOfState(Exchange):
         self.deliver_buffered(now_ns)
         self.ask_everyone(now_ns)
 
+    def stranded(self) -> bool:
+        """Whether all cells are here, everyone has just what is here, and the horizon is not covered: a sender
+        was removed and took along what its cells were made of. Nobody lacks anything of ours, so starting over
+        loses nothing."""
+        return (
+            self.transfer is not None
+            and not self.receiving_cells
+            and bool(self.peers)
+            and all(
+                peer.heard_ns >= 0 and peer.epoch == self.in_force.epoch and peer.reported == self.vector
+                for peer in self.peers.values()
+            )
+        )
+
     def causally_complete(self, transfer: Transfer) -> bool:
         """Whether no cell can hold an effect whose cause is missing."""
         return transfer.cursor < 0 and covers(self.vector, transfer.horizon)
