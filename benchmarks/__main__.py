@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import chart, failover, idle, machine, startup, targets
+from benchmarks import chart, dial, failover, idle, machine, startup, targets
 from benchmarks.load import KEYS, VALUE_BYTES
 from benchmarks.throughput import ROWS, SYSTEMS, Throughput
 
-PARTS = ("failover", "idle", "startup", "import")
+PARTS = ("dial", "failover", "idle", "startup", "import")
 
 
 def options() -> argparse.Namespace:
@@ -71,6 +71,10 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
             }
             for row in rows
         }
+    if "dial" in wanted:
+        say("every kind of keyspace")
+        document.setdefault("versions", {})
+        document.setdefault("throughput", {}).update(dial.run(chosen.rounds, chosen.seconds, say))
     if "import" in wanted:
         document["import"] = startup.imports()
     if "startup" in wanted:
@@ -88,7 +92,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def print_results(document: dict[str, Any], console: Console) -> None:
     """The tables."""
-    titles = {row.name: row.title for row in ROWS}
+    titles = {row.name: row.title for row in ROWS} | dial.TITLES
     if document.get("throughput"):
         table = Table("row", "system", "per second", "p50 ms", "p99 ms", "CPU s per 100,000", "comity is")
         for row, systems in document["throughput"].items():
@@ -143,7 +147,7 @@ def main() -> int:
             f"Linux {document['machine']['kernel']}, Python {document['machine']['python']}; "
             f"{VALUE_BYTES}-byte values, {KEYS:,} keys, {document['rounds']} rounds; load from there too",
         ]
-        titles = {row.name: row.title for row in ROWS}
+        titles = {row.name: row.title for row in ROWS} | dial.TITLES
         written.append(chosen.output / "benchmarks.svg")
         written[1].write_text(chart.draw(titles, document["throughput"], facts))
     console.print(f"written: {', '.join(map(str, written))} ({document['took_s']} s)", highlight=False)

@@ -40,11 +40,31 @@ def redis_benchmark(
     address: tuple[str, int], test: str, operations: int, clients: int = 64, pipeline: int = 1
 ) -> Load:
     """redis-benchmark -t test with 256-byte values over 10,000 random keys."""
+    return _redis_benchmark(address, ["-t", test], [], operations, clients, pipeline)
+
+
+def redis_benchmark_command(
+    address: tuple[str, int], words: list[str], operations: int, clients: int = 64, pipeline: int = 1
+) -> Load:
+    """redis-benchmark of a command of one's own; __rand_int__ in it is one of 10,000 numbers. A reply that is
+    an error fails."""
+    return _redis_benchmark(address, ["-e"], words, operations, clients, pipeline)
+
+
+def _redis_benchmark(
+    address: tuple[str, int],
+    options: list[str],
+    words: list[str],
+    operations: int,
+    clients: int,
+    pipeline: int,
+) -> Load:
     if shutil.which("redis-benchmark") is None:
         raise NotInstalled("redis-benchmark (Debian: redis-tools)")
     host, port = address
-    command = ["redis-benchmark", "-h", host, "-p", str(port), "-t", test, "-n", str(operations)]
+    command = ["redis-benchmark", "-h", host, "-p", str(port), *options, "-n", str(operations)]
     command += ["-c", str(clients), "-P", str(pipeline), "-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv"]
+    command += words
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     rows = [line for line in done.stdout.splitlines() if line.startswith('"')]
     if done.returncode or len(rows) < 2:
