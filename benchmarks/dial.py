@@ -46,8 +46,8 @@ class _Dial:
             for trial in TRIALS.values():
                 words = trial.create({}, 0)
                 words[2] = trial.name
-                client.execute_command(*words)  # type: ignore[no-untyped-call]
-            client.execute_command(  # type: ignore[no-untyped-call]
+                client.execute_command(*words)
+            client.execute_command(
                 "KEYSPACE", "CREATE", SESSION, "REPLICATION", "raft", "CONSISTENCY", "session"
             )
 
