@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comity.protocols.primary_backup.options import LEASE, PrimaryBackupOptions
+from comity.protocols.primary_backup.options import EVERY, LEASE, PrimaryBackupOptions
 from comity.replica import CAUSAL, EVENTUAL, LINEARIZABLE, SEQUENTIAL, SESSION, Promise
 from comity.replica.promises import ANYWHERE, PRIMARY, RoundTrips, spelled, weaker_reads
 
@@ -119,8 +119,8 @@ def _async(options: PrimaryBackupOptions, replicas: int) -> Promise:
         loss=(
             "there is no backup: what was acknowledged is lost only with the disk"
             if alone
-            else "when the primary fails or is cut off: what it acknowledged and the best backup lacks, "
-            f"{bound}. Where that backup fails too, what the next one lacks"
+            else "when the primary fails or is cut off: what it acknowledged and the backup that takes over "
+            f"lacks, {bound}{_whose(options) if bounds else ''}"
         ),
         staleness=(
             "none while there is one replica"
@@ -132,7 +132,7 @@ def _async(options: PrimaryBackupOptions, replicas: int) -> Promise:
             ALONE_ON_A_SIDE
             if alone
             else "reads are answered. Where the primary is, writes are acknowledged too"
-            + (f", until {' or '.join(bounds)} are on no backup," if bounds else "")
+            + (f", until {' or '.join(bounds)} are {_missing(options)}," if bounds else "")
             + " and lost once another takes over; elsewhere they are refused when their deadline has passed"
         ),
         majority=(
@@ -151,6 +151,18 @@ def _bounds(options: PrimaryBackupOptions) -> list[str]:
     if options.loss_bytes:
         bounds.append("1 byte" if options.loss_bytes == 1 else f"{options.loss_bytes:,} bytes")
     return bounds
+
+
+def _whose(options: PrimaryBackupOptions) -> str:
+    """Of which backup the bound holds."""
+    if options.loss_counts == EVERY:
+        return ", whichever backup that is"
+    return " where that is the one that had most (with loss_counts every: whichever it is)"
+
+
+def _missing(options: PrimaryBackupOptions) -> str:
+    """What stops a primary that was cut off: a backup on its side may keep up."""
+    return "missing at any backup" if options.loss_counts == EVERY else "on no backup of that side"
 
 
 def _notice(options: PrimaryBackupOptions) -> str:
