@@ -123,9 +123,8 @@ class Collecting(Reads):
             seen += 1
             last = (position, name)
             if name[:1] == CLIENT and self.is_tombstone(self.read_cell(cell)):
-                delay_ns = self.options.collect_ns * self.sweeping.between(1, 4)
                 if len(self.tombstones) < self.options.max_tombstones:
-                    self.remember_tombstone(now_ns, name[1:], delay_ns)
+                    self.remember_tombstone(now_ns, name[1:], self.collect_again_ns())
                 else:
                     self.sweep_again = True
         if last is not None:
@@ -214,7 +213,11 @@ class Collecting(Reads):
                 self.forget(slot)
         cell = self.cells.get(CLIENT + collection.key)
         if cell is not None and self.is_tombstone(self.read_cell(cell)):
-            self.remember_tombstone(now_ns, collection.key, self.options.collect_ns)
+            self.remember_tombstone(now_ns, collection.key, self.collect_again_ns())
+
+    def collect_again_ns(self) -> int:
+        """Random, for another replica may be at the same tombstone, and both would fail for ever."""
+        return self.options.collect_ns * self.sweeping.between(8, 64) // 8
 
     def collection_due(self, now_ns: int, collection: Collection) -> None:
         """Somebody has not answered: a node that is down holds up the collection, and nothing else."""

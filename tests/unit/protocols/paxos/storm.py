@@ -22,7 +22,8 @@ class Storm:
     """One run: `rage`, then `recover`, then `judge`.
 
     plan: "any" draws everything; the others press one weak spot: "bounces" (crashes over slow disks), "views"
-    (replicas change, and some hear of it late), "removals" (keys come and go, messages come late).
+    (replicas change, and some hear of it late), "returns" (replicas leave and come back, keys are removed
+    meanwhile), "removals" (keys come and go, messages come late).
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Storm:
     ) -> None:
         self.stream = Stream(seed, "storm")
         chance = self.stream.chance
-        self.moving = chance(0.4) if plan == "any" else plan == "views"
+        self.moving = chance(0.4) if plan == "any" else plan in {"views", "returns"}
         nodes = 5 if self.moving or (chance(0.3) and plan == "any") else 3
         first = (1, 2, 3) if self.moving or nodes == 3 else (1, 2, 3, 4, 5)
         self.cluster = Cluster(seed, nodes, core=core, view=View(1, first))
@@ -52,7 +53,9 @@ class Storm:
         cluster.delay_ns = (MS // 10, self.stream.pick([MS, 8 * MS, 60 * MS]))
         cluster.sync_ns = (MS // 20, self.stream.pick([MS // 2, 5 * MS, 80 * MS]))
         cluster.straggling = self.stream.pick([0.0, 0.0, 0.05])
-        self.keys = KEYS
+        self.keys: tuple[str, ...] = KEYS
+        self.hold_ns = 0
+        self.removing = 0.2
         self.fault_ns = 150 * MS
         if plan == "bounces":
             self.keys, self.fault_ns = KEYS[:1], 25 * MS
@@ -64,20 +67,31 @@ class Storm:
             self.crashing, self.cutting = False, True
             self.view_delay_ns = 500 * MS
             cluster.sync_ns, cluster.delay_ns = (MS // 20, MS), (MS // 10, 3 * MS)
+        elif plan == "returns":
+            self.keys = KEYS[:1]
+            self.crashing = self.cutting = False
+            self.deleting, self.hold_ns, self.view_delay_ns = True, 150 * MS, 5 * MS
+            cluster.sync_ns, cluster.delay_ns, cluster.straggling = (MS // 20, MS), (MS // 10, 3 * MS), 0.0
+            cluster.loss = 0.0
+            self.pace_ns, self.removing = 100 * MS, 0.5
+            self.collect_after(2 * MS)
         elif plan == "removals":
             self.keys = KEYS[:1]
             self.crashing = False
             self.deleting = True
             cluster.sync_ns, cluster.delay_ns = (MS // 20, MS), (MS // 10, 3 * MS)
             cluster.loss, cluster.duplication, cluster.straggling = 0.05, 0.2, 0.05
-            cluster.options = msgspec.structs.replace(cluster.options, collect_ns=2 * MS)
-            for node in cluster.nodes.values():
-                if node.core is not None:
-                    node.core.options = cluster.options
+            self.collect_after(2 * MS)
         self.events: list[Event] = []
         self.processes = 0
         self.values = 0
         self.outcomes = {"ok": 0, "fail": 0, "info": 0}
+
+    def collect_after(self, delay_ns: int) -> None:
+        options = msgspec.structs.replace(self.cluster.options, collect_ns=delay_ns)
+        self.cluster.options = options
+        for number in self.cluster.up():
+            self.cluster[number].options = options
 
     # -- clients
 
@@ -112,11 +126,12 @@ class Storm:
         self.values += 1
         value = str(1_000 * self.values)
         kind = self.stream.unit()
-        if self.deleting and kind < 0.2:
+        if self.deleting and kind < self.removing:
             return "DEL", []
-        if kind < 0.35:
+        kind = self.stream.unit()
+        if kind < 0.2:
             return "SET", [value]
-        return ("INCR", []) if kind < 0.65 else ("GET", [])
+        return ("INCR", []) if kind < 0.55 else ("GET", [])
 
     def operate(self, process: int, number: int, key: str, drawn: tuple[str, list[Any]]) -> None:
         name, arguments = drawn
@@ -174,7 +189,8 @@ class Storm:
             cluster.give(View(cluster.latest.epoch + 1, new, outgoing=old), self.view_delay_ns)
         elif cluster.latest.outgoing and cluster.has_settled():
             cluster.give(View(cluster.latest.epoch + 1, cluster.latest.nodes), self.view_delay_ns)
-        cluster.at(stream.between(20 * MS, 80 * MS), self.change_view)
+        hold_ns = 0 if cluster.latest.outgoing else self.hold_ns
+        cluster.at(hold_ns + stream.between(20 * MS, 80 * MS), self.change_view)
 
     # -- the end
 
