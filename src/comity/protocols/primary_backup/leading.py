@@ -136,7 +136,12 @@ class Leading(Snapshots):
             return ""
         lacking = self.log.last - self.secured
         if options.loss_entries and lacking >= options.loss_entries:
-            state = f"{lacking} entries are not on the backups, and the loss bound is {options.loss_entries} entries"
+            state = (
+                f"{lacking} entries are not on the backups, and the loss bound is "
+                f"{options.loss_entries} entries"
+            )
+        elif options.loss_bytes and self.secured < self.log.base:
+            state = f"the backups lack more than the log still holds (up to {self.log.base})"
         elif options.loss_bytes and self.unreplicated_bytes + len(payload) > options.loss_bytes:
             state = (
                 f"{self.unreplicated_bytes} bytes are not on the backups, this proposal has "
@@ -144,7 +149,7 @@ class Leading(Snapshots):
             )
         else:
             return ""
-        return f"{state}: wait, take backups that cannot catch up out of the view, or raise it"
+        return f"{state}: wait, take backups that cannot catch up out of the view, or raise the bound"
 
     # -- commitment
 

@@ -70,6 +70,7 @@ class Storm:
         self.changing = stream.pick([0.3, 1.0, 2.0])
         self.storming = True
         self.failovers = 0
+        self.lost: list[int] = []
         self.quiet_ns = 0
         """Until when the control group says nothing: the deposed primary is not to learn of it."""
 
