@@ -1,7 +1,7 @@
 """Changes of view: both memberships count until what the old one held is at the new one.
 
-While a view has outgoing nodes, a key has a list of the new nodes and one of the outgoing ones, and every phase
-needs a quorum of each (`lists_of`). Anti-entropy treats both as holders. A node has settled when, under
+While a view has outgoing nodes, a key has a list of the new nodes and one of the outgoing ones, and every
+phase needs a quorum of each (`lists_of`). Anti-entropy treats both as holders. A node has settled when, under
 this view, a round with every new node was completed: what it held then, acknowledged under the old view or
 not, is at all of them. The view without the outgoing nodes may come when all of them have settled.
 """

@@ -241,7 +241,7 @@ class Replica(KeyedCore):
         self.ceiling_turn = self.durable_turn()
 
     def begin_numbering(self) -> None:
-        """This life's numbers begin with a time that no other life gave out, nor will: they are fewer than
+        """The numbers of this life begin with a time that no other life gave out, nor will: they are fewer than
         its nanoseconds."""
         self.number = self.stamps.next()
 

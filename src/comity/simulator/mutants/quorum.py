@@ -74,7 +74,7 @@ class TagsBelowWhatWasSeen(QuorumCore):
     """A write asks for the highest tag and does not go above it."""
 
     def stamp_after(self, pending: Pending, seen: Copy) -> int:
-        """This node's clock."""
+        """The clock of this node alone."""
         return self.stamps.next()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sortedcontainers import SortedDict
+from tests.unit.protocols.quorum.register import Register
 from xxhash import xxh3_64_intdigest
 
 from comity.protocols.quorum import QuorumCore, QuorumOptions
@@ -26,7 +27,6 @@ from comity.replica import (
     Stream,
     View,
 )
-from tests.unit.protocols.quorum.register import Register
 
 MS = 1_000_000
 SECOND = 1000 * MS

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from comity.protocols.quorum import QuorumCore
-from comity.simulator.mutants import quorum as mutants
 from tests.unit.protocols.quorum.cluster import MS, SECOND
 from tests.unit.protocols.quorum.random_runs import SESSION_MODELS, Plan, Run, fast, violated
+
+from comity.protocols.quorum import QuorumCore
+from comity.simulator.mutants import quorum as mutants
 
 LINEARIZABLE_MODEL = ("linearizable",)
 FIVE = (1, 2, 3, 4, 5)
@@ -46,7 +47,7 @@ class Claim:
         try:
             run = Run(seed, replace(self.plan, core=core))
             run.audit()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever a variant breaks is a find)
             return f"{type(error).__name__}: {error}"
         if self.plan.sessions and (diverging := run.diverging()):
             return f"diverging: {diverging}"
@@ -109,7 +110,7 @@ MUTANTS: dict[type[QuorumCore], Claim] = {
     mutants.WritesTooFew: CLAIMS["majorities"],
     mutants.WritesWithoutAsking: CLAIMS["majorities"],
     mutants.TagsBelowWhatWasSeen: CLAIMS["majorities"],
-    mutants.ForgetsTime: Claim(Plan(reset_clocks=True)),
+    mutants.ForgetsTime: Claim(Plan(reset_clocks=True, operations=60, fault_ns=(10 * MS, 60 * MS))),
     mutants.TakesWhatComesLast: CLAIMS["majorities"],
     mutants.IgnoresEpochs: CLAIMS["views change"],
     mutants.CountsTheNewNodesOnly: CLAIMS["views change"],

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit.protocols.quorum.cluster import MS, SECOND, Cluster, Down, Faults
+
 from comity.checkers import History, Recorder, analyse
 from comity.protocols.quorum import QuorumCore, QuorumOptions
 from comity.replica import LINEARIZABLE, Answered, KeyOperation, Refused, Stream, View
-from tests.unit.protocols.quorum.cluster import MS, SECOND, Cluster, Down, Faults
 
 FAST = {
     "retry_ns": 40 * MS,
@@ -187,7 +188,7 @@ class Run:
             cluster.nodes[number].clock_ms = random.between(-500, 500)
 
     def move(self) -> None:
-        """As the control group: to other nodes, through a view with both; each node hears of it in its time."""
+        """As the control group: to other nodes, through a view with both; nodes hear of it in their time."""
         cluster, random = self.cluster, self.random
         if not self.faulty and not self.view.outgoing:
             return

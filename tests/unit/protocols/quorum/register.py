@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Register:
-    """Payloads: `GET`; `SET value`; `DEL` (answers 1 or 0); `INCR` and `SETXX value`, which depend on the value."""
+    """Payloads: `GET`; `SET value`; `DEL` (1 or 0); `INCR` and `SETXX value` depend on the value."""
 
     def change(self, payload: bytes, value: bytes | None, now_ms: int) -> tuple[bytes | None, bytes]:
         name, _, argument = payload.partition(b" ")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from comity.protocols.quorum import QuorumCore
-from comity.simulator.mutants.quorum import BelievesOldRounds
 from tests.unit.protocols.quorum.plans import CLAIMS, LINEARIZABLE_MODEL, MUTANTS, Claim
 from tests.unit.protocols.quorum.random_runs import SESSION_MODELS, Plan, Run, fast, violated
+
+from comity.protocols.quorum import QuorumCore
 
 SEEDS = 8
 MANY_SEEDS = 200
@@ -67,8 +66,3 @@ def test_the_same_seed_gives_the_same_messages() -> None:
     first, second = Run(3, plan).cluster.trace, Run(3, plan).cluster.trace
     assert first == second
     assert first != Run(4, plan).cluster.trace
-
-
-def test_old_rounds_are_not_believed_elsewhere_shown() -> None:
-    """`BelievesOldRounds` is too rare for random runs: see test_quorum_rounds."""
-    assert BelievesOldRounds not in MUTANTS
