@@ -9,17 +9,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from comity.detectors import GrayFailures, PhiDetector, PhiOptions, Status
+from comity.detectors import Report as GrayReport
+from comity.detectors.messages import Heartbeat
 from comity.keyspaces import definition
 from comity.keyspaces.definition import ACTIVE, ANNOUNCED, CLOSING, Catalogue, Keyspace
 from comity.node.config import MILLISECOND_NS
 from comity.node.messages import Position, Report
-from comity.replica import NEVER, KeyedProtocol, View
+from comity.replica import NEVER, KeyedProtocol, Stream, View
 
 if TYPE_CHECKING:
     from comity.node.keyspaces import Keyspaces
 
 STEP_NS = 100 * MILLISECOND_NS
-SUSPECT_NS = 1000 * MILLISECOND_NS
+HAND_OVER_NS = 10_000 * MILLISECOND_NS
+PHI = PhiOptions(
+    interval_ns=200 * MILLISECOND_NS, min_std_ns=100 * MILLISECOND_NS, pause_ns=300 * MILLISECOND_NS
+)
+"""Reports are the heartbeats. A pause of collecting garbage or of a busy machine is no death: a node is held
+dead about a second after its last report."""
+
 RETRY_NS = 3000 * MILLISECOND_NS
 """How long an unanswered change of the catalogue keeps the next one waiting."""
 
@@ -32,8 +41,11 @@ class Governor:
         self.host = keyspaces.host
         self.due_ns = NEVER
         self.reports: dict[int, Report] = {}
-        self.heard_ns: dict[int, int] = {}
-        self._led_since_ns = NEVER
+        self.detector: PhiDetector | None = None
+        """While this node governs."""
+        self.gray = GrayFailures()
+        self.avoided: tuple[int, ...] = ()
+        self._handed_over_ns = 0
         self._putting_ns = 0
 
     @property
@@ -50,21 +62,24 @@ class Governor:
         """A node's report."""
         if node not in self.host.default.core.members.everyone():
             return
+        now = self.host.now_ns
         self.reports[node] = report
-        self.heard_ns[node] = self.host.now_ns
-        self.due_ns = min(self.due_ns, self.host.now_ns)
+        if self.detector is not None:
+            self.detector.receive(now, node, Heartbeat(report.incarnation, report.sequence))
+        self.gray.report(now, GrayReport(node, report.fsync_ns, report.heard))
+        self.due_ns = min(self.due_ns, now)
 
     def wake(self, now_ns: int) -> None:
         """Look at everything once, and change what has to be."""
         if now_ns < self.due_ns:
             return
         if not self.governs:
-            self._led_since_ns = NEVER
+            self.detector = None
             self.due_ns = now_ns + 5 * STEP_NS if self.keyspaces.catalogue.keyspaces else NEVER
             return
-        if self._led_since_ns == NEVER:
-            self._led_since_ns = now_ns
-            self.reports.clear()
+        if self.detector is None:
+            self._begin(now_ns)
+        self._watch(now_ns)
         self.due_ns = now_ns + STEP_NS if self.keyspaces.catalogue.keyspaces else NEVER
         if now_ns < self._putting_ns:
             return
@@ -72,6 +87,36 @@ class Governor:
         if after is not None:
             self._putting_ns = now_ns + RETRY_NS
             self.keyspaces.put(after, self._put)
+
+    def _begin(self, now_ns: int) -> None:
+        """To govern, from what nodes report from now on: until they had time to, everybody is alive."""
+        host = self.host
+        self.reports.clear()
+        self.gray = GrayFailures()
+        stream = Stream(host.seed, f"{host.config.node}/{host.incarnation}/governor")
+        self.detector = PhiDetector(host.config.node, (), stream, PHI)
+        self.detector.start(now_ns)
+
+    def _watch(self, now_ns: int) -> None:
+        """Who is alive, and who works so badly that it is better left out."""
+        detector = self.detector
+        assert detector is not None
+        members = self.host.default.core.members.everyone()
+        detector.view(now_ns, members)
+        detector.wake(now_ns)
+        for transition in detector.take(now_ns).transitions:
+            status = transition.status.name.lower()
+            self.host.note("member " + status, node=transition.node, incarnation=transition.incarnation)
+        avoided = tuple(node for node in self.gray.avoid(now_ns) if node in members)
+        if avoided != self.avoided:
+            self.avoided = avoided
+            for finding in self.gray.findings(now_ns):
+                self.host.note(
+                    "gray failure", node=finding.node, reason=finding.reason, detail=finding.detail
+                )
+        if self.host.config.node in avoided and now_ns - self._handed_over_ns > HAND_OVER_NS:
+            self._handed_over_ns = now_ns
+            self.host.hand_over()
 
     def _put(self, replies: list[bytes]) -> None:
         self._putting_ns = 0
@@ -103,11 +148,14 @@ class Governor:
     # -- views
 
     def alive(self, node: int) -> bool:
-        """Whether a node was heard of lately; while this node has not led for long, everybody is."""
+        """Whether a node is not held dead."""
         if node == self.host.config.node:
             return True
-        since = max(self.heard_ns.get(node, 0), self._led_since_ns)
-        return self.host.now_ns - since <= SUSPECT_NS
+        return self.detector is None or self.detector.state(node) is not Status.DEAD
+
+    def usable(self, node: int) -> bool:
+        """Whether a node is alive and works as it should."""
+        return self.alive(node) and node not in self.avoided
 
     def position(self, keyspace: Keyspace, node: int) -> Position | None:
         """Where a node's replica stands, as it said last."""
@@ -137,10 +185,12 @@ class Governor:
     def _next_of_order(self, keyspace: Keyspace) -> View | None:
         """Who is away leaves; who has caught up enters, last; who is back joins."""
         view = keyspace.view
-        alive = [node for node in view.nodes if self.alive(node)]
+        # Those who only work badly are left out where others remain to hold what they hold.
+        usable = [node for node in view.nodes if self.usable(node)]
+        alive = usable if len(usable) > 1 else [node for node in view.nodes if self.alive(node)]
         if not alive:
             return None  # Only a member of this view has everything: one of them must come back.
-        joining = tuple(node for node in view.joining if self.alive(node))
+        joining = tuple(node for node in view.joining if self.usable(node))
         if len(alive) < len(view.nodes):
             if alive[0] != view.nodes[0] and keyspace.options.get("mode") == "async":
                 alive = self._furthest_first(keyspace, alive)
@@ -154,11 +204,8 @@ class Governor:
                         return View(view.epoch + 1, (*view.nodes, joined), rest)
         if joining != view.joining:
             return View(view.epoch + 1, view.nodes, joining)
-        back = [
-            node
-            for node in keyspace.nodes
-            if node not in view.nodes and node not in joining and self.alive(node)
-        ]
+        away = [node for node in keyspace.nodes if node not in view.nodes and node not in joining]
+        back = [node for node in away if self.usable(node)]
         if back:
             return View(view.epoch + 1, view.nodes, (*joining, back[0]))
         return None

@@ -6,6 +6,7 @@ gating on durability, routing, sessions, deadlines. So all of it is simulated as
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
@@ -54,6 +55,7 @@ from comity.store.machine import StateMachine
 from comity.store.semantics import Semantics
 from comity.store.touched import keys_of_payload
 
+FSYNCS_REMEMBERED = 32
 PASSES_PER_TURN = 4
 INTRODUCED_PEERS = 128
 STOP_GRACE_NS = 3_000_000_000
@@ -102,6 +104,10 @@ class Host:
         self._links_changed = False
         self._introduced: dict[int, str] = {}
         self.up: set[int] = set()
+        self.heard_ns: dict[int, int] = {}
+        """When each peer's last frame came."""
+        self.fsyncs_ns: deque[int] = deque(maxlen=FSYNCS_REMEMBERED)
+        self._writing_since_ns = 0
         self._frames: dict[int, list[Envelope]] = {}
         self._dirty: dict[int, Served] = {}
         self._deadlines: list[tuple[int, int]] = []
@@ -300,10 +306,10 @@ class Host:
             return
         self.stopping = True
         self._stop_deadline_ns = self.now_ns + STOP_GRACE_NS
-        self._hand_over()
+        self.hand_over()
         self.note("host stopping")
 
-    def _hand_over(self) -> None:
+    def hand_over(self) -> None:
         """Give leadership to whoever can take it."""
         for group in self.groups.values():
             if isinstance(group, Group) and group.leads and not group.alone and not group.viewed:
@@ -379,6 +385,7 @@ class Host:
     def frame(self, peer: NodeId, envelopes: Sequence[tuple[int, int, bytes | memoryview]]) -> None:
         """One frame of a peer. What cannot be read is counted and dropped."""
         metrics = self.metrics
+        self.heard_ns[peer] = self.now_ns
         metrics.peer_frames_received += 1
         metrics.peer_messages_received += len(envelopes)
         for number, kind, body in envelopes:
@@ -463,6 +470,7 @@ class Host:
         if written is None:
             return
         self.serving = True
+        self.fsyncs_ns.append(self.now_ns - self._writing_since_ns)
         self.dispatcher.disk_error = ""
         for peer, (number, kind, body) in written.freed:
             self.send(peer, number, kind, body)
@@ -478,7 +486,7 @@ class Host:
         self.dispatcher.disk_error = reason
         self.note("journal write failed", sequence=sequence, reason=reason)
         # The others' disks would let this node lead on, and what it cannot write pile up here.
-        self._hand_over()
+        self.hand_over()
 
     def job_done(self, number: int, error: str | None = None) -> None:
         """A background job finished."""
@@ -540,6 +548,8 @@ class Host:
         turn = Turn()
         dispatcher.collect(turn)
         turn.journal = self.journal.write(self.config.bounds.segment_bytes, self._checkpoint, self._compacted)
+        if turn.journal is not None:
+            self._writing_since_ns = now
         if self._frames:
             frames, self._frames = self._frames, {}
             turn.frames = self._split(frames)

@@ -83,6 +83,7 @@ class Keyspaces:
         self._ask_ns = NEVER
         self._report_ns = NEVER
         self._reported = 0
+        self._sequence = 0
         self._connection = Connection(0, "", resp.RequestParser(), 0)
 
     # -- becoming ready
@@ -207,7 +208,17 @@ class Keyspaces:
     def _report(self) -> None:
         host = self.host
         self._report_ns = host.now_ns + REPORT_NS if self.catalogue.keyspaces else NEVER
-        report = messages.Report(self.confirmed, self._positions())
+        self._sequence += 1
+        now = host.now_ns
+        fsyncs = sorted(host.fsyncs_ns)
+        report = messages.Report(
+            self.confirmed,
+            self._positions(),
+            host.incarnation,
+            self._sequence,
+            fsyncs[len(fsyncs) * 9 // 10] if fsyncs else 0,
+            {peer: now - heard_ns for peer, heard_ns in sorted(host.heard_ns.items())},
+        )
         leader = host.default.core.leader
         if leader == host.config.node:
             self.governor.heard(leader, report)

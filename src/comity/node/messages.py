@@ -33,10 +33,16 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
-    """version: of the catalogue, confirmed: nothing is served here any more under an older one."""
+    """Also a sign of life. version: of the catalogue, confirmed: nothing is served here any more under an
+    older one. incarnation, sequence: of the sender's reports. fsync_ns: a high percentile of its last log
+    writes, 0 for none; heard: of every peer it heard, how long ago."""
 
     version: int
     groups: dict[int, Position]
+    incarnation: int
+    sequence: int
+    fsync_ns: int
+    heard: dict[int, int]
 
 
 class Relay(msgspec.Struct, frozen=True, array_like=True):
