@@ -31,18 +31,19 @@ test: setup
 	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
 
 lint: setup
-	$(BIN)/ruff check src tests benchmarks docs/tour docs/detectors
-	$(BIN)/ruff format --check src tests benchmarks docs/tour docs/detectors
+	$(BIN)/ruff check src tests benchmarks docs/tour docs/detectors docs/keyspaces
+	$(BIN)/ruff format --check src tests benchmarks docs/tour docs/detectors docs/keyspaces
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup
-	$(BIN)/ruff check --fix src tests benchmarks docs/tour docs/detectors
-	$(BIN)/ruff format src tests benchmarks docs/tour docs/detectors
+	$(BIN)/ruff check --fix src tests benchmarks docs/tour docs/detectors docs/keyspaces
+	$(BIN)/ruff format src tests benchmarks docs/tour docs/detectors docs/keyspaces
 
 docs: setup
 	$(BIN)/python docs/tour/build.py
 	$(BIN)/python docs/detectors/build.py
+	$(BIN)/python docs/keyspaces/build.py
 	$(BIN)/comity simulate --replay docs/images/space-time.case.json --diagram docs/images/space-time.svg \
 		--window 880:1480 --title "Three nodes: the leader crashes, another is elected"
 
