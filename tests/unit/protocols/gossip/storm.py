@@ -38,6 +38,7 @@ TINY = GossipOptions(
 PLANS: dict[str, dict[str, Any]] = {
     "calm": {"faults": False},
     "faults": {"sync_ms": 20, "keys": 2},
+    "causes": {"slow": 0.4, "keys": 2, "sessions": 16, "weights": (13, 7, 0, 0), "length_ms": 700},
     "bounds": {"options": SMALL, "nodes": 4, "sync_ms": 20},
     "views": {"options": SMALL, "views": True, "keys": 2, "length_ms": 2200},
     "removals": {
@@ -49,12 +50,13 @@ PLANS: dict[str, dict[str, Any]] = {
     },
     "absences": {"options": TINY, "keys": 8, "sessions": 10, "weights": (12, 8, 0, 0), "length_ms": 1000},
     "joins": {
-        "options": GossipOptions(max_message_bytes=60),
+        "options": GossipOptions(max_message_bytes=1, round_ns=400_000_000, idle_ns=400_000_000),
         "views": True,
-        "keys": 16,
-        "sessions": 16,
-        "weights": (10, 10, 0, 0),
-        "loss": 0.2,
+        "keys": 4,
+        "sessions": 24,
+        "weights": (14, 6, 0, 0),
+        "loss": 0.3,
+        "sync_ms": 10,
         "length_ms": 1200,
     },
 }
@@ -87,6 +89,7 @@ class Storm:
         faults: bool = True,
         views: bool = False,
         loss: float = 0.1,
+        slow: float = 0.1,
         sync_ms: int = 3,
         keys: int = 3,
         sessions: int = 5,
@@ -104,7 +107,7 @@ class Storm:
             options,
             loss=loss * mild,
             duplication=0.1 * mild,
-            slow=0.1 * mild,
+            slow=slow * mild,
             sync_ms=sync_ms,
             skew_ms=40,
             audit=audit,
