@@ -9,6 +9,7 @@ from tests.unit.protocols.chain.world import MS, SECOND, Builder, World
 
 from comity.checkers import check_history
 from comity.protocols.chain import ChainOptions
+from comity.protocols.chain.messages import Heartbeat
 from comity.replica import View
 
 Plan = Callable[[int, Builder], None]
@@ -89,10 +90,12 @@ def bounce(seed: int, core: Builder) -> None:
 
 
 def takeover(seed: int, core: Builder) -> None:
-    """A node joins and becomes the whole chain at once; the old head never heard of it and goes on reading."""
+    """A node joins and becomes the whole chain at once, before it has heard a heartbeat of the old tail; the
+    old head never heard of it and goes on reading."""
     world = World(seed, 3, ChainOptions(), core, view=View(1, (1, 2)))
     world.run(300 * MS)
     isolate(world, 3)
+    world.loses = lambda sender, receiver, message: receiver == 3 and isinstance(message, Heartbeat)
     world.give(View(2, (1, 2), (3,)))
     traffic(world, [1], [1], SECOND)
     world.run(world.stream.between(800, 950) * MS)

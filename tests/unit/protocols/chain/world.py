@@ -38,7 +38,7 @@ from comity.replica import (
 
 MS = 1_000_000
 SECOND = 1000 * MS
-CHUNK_ITEMS = 3
+CHUNK_ITEMS = 1
 NOWHERE = View(0, ())
 Builder = Callable[[CoreContext, ChainOptions, Recovered], ChainCore]
 
@@ -111,10 +111,15 @@ class World:
         self.heap: list[tuple[int, int, Callable[[], None]]] = []
         self.loss = self.double = self.late = 0.0
         self.cut: set[tuple[int, int]] = set()
+        self.loses: Callable[[int, int, Any], bool] = lambda sender, receiver, message: False
         self.slow_disk = False
         self.recorder = Recorder()
         self.requests = 0
         self.committed: dict[int, tuple[int, int, bytes]] = {}
+        self.index_of: dict[int | None, int] = {None: 0}
+        """Where each value written stands in the log."""
+        self.floors: dict[bytes, int] = {}
+        """By key: the index of the newest version that a completed operation has written or seen."""
         self.trace = hashlib.blake2b(digest_size=16)
         self.messages: dict[str, int] = {}
         self.view = view or View(1, tuple(range(1, nodes + 1)))
@@ -284,6 +289,7 @@ class World:
         if entry.kind == EntryKind.COMMAND:
             write = msgspec.msgpack.decode(entry.payload, type=Write)
             machine.values[write.key] = write.value
+            self.index_of[write.value] = entry.index
             done = node.writes.pop(write.value, None)
             if done:
                 done()
@@ -309,6 +315,8 @@ class World:
         self.trace.update(b"%d %d %d " % (self.now_ns, sender, receiver) + data)
         stream = self.stream
         for _ in range(1 + (self.double > 0 and stream.chance(self.double))):
+            if self.loses(sender, receiver, message):
+                continue
             if (sender, receiver) in self.cut or (self.loss > 0 and stream.chance(self.loss)):
                 continue
             delay_ns = stream.between(50_000, 2 * MS)
@@ -372,7 +380,11 @@ class World:
                 state["open"] = False
                 getattr(self.recorder, how)(process, time_ns=self.now_ns)
 
-        node.writes[value] = lambda: end("ok")
+        def done() -> None:
+            self.floors[key] = max(self.floors.get(key, 0), self.index_of[value])
+            end("ok")
+
+        node.writes[value] = done
         self.at(timeout_ns, lambda: end("info"))
         payload = msgspec.msgpack.encode(Write(key, value, vague))
         head = self.nodes.get(node.core.leader)
@@ -399,10 +411,14 @@ class World:
         process = self.recorder.process_of(client)
         self.recorder.invoke(process, "read", key.decode(), None, time_ns=self.now_ns)
         state = {"open": True}
+        floor = self.floors.get(key, 0)
 
         def done() -> None:
             if state["open"]:
                 state["open"] = False
+                at = self.index_of[node.machine.values.get(key)]
+                assert at >= floor, f"node {number} reads version {at} of {key!r}, after {floor} was seen"
+                self.floors[key] = max(self.floors.get(key, 0), at)
                 self.recorder.ok(process, node.machine.values.get(key), time_ns=self.now_ns)
 
         def fail() -> None:
