@@ -14,11 +14,15 @@ from comity.replica import NodeId
 
 
 class Finished(msgspec.Struct):
-    """A read that was answered, and whose late answers may show a stale replica."""
+    """A read that was answered, and whose late answers may show a stale replica, or a newer copy.
+
+    copy: the newest so far. waiting: who has not answered yet. level: who has that copy, or was sent it.
+    """
 
     key: bytes
     copy: Copy
     waiting: list[NodeId]
+    level: list[NodeId]
 
 
 class Repair(Serving):
@@ -36,16 +40,19 @@ class Repair(Serving):
         """Send the newest to those that answered with less; look at the others when they answer."""
         if not self.options.read_repair or not phase.values:
             return
-        waiting = []
+        waiting: list[NodeId] = []
+        level: list[NodeId] = []
         for node in phase.members():
             if node not in phase.answers:
                 waiting.append(node)
             elif (held := phase.answers[node]) is None or held.entries != copy.entries:
                 self.send_repair(now_ns, node, key, copy)
+            if node in phase.answers:
+                level.append(node)
         if waiting:
             if len(self.finished) >= self.options.max_repairs:
                 del self.finished[next(iter(self.finished))]
-            self.finished[phase.number] = Finished(key, copy, waiting)
+            self.finished[phase.number] = Finished(key, copy, waiting, level)
 
     def late_answer(self, now_ns: int, node: NodeId, number: int, cell: bytes | None) -> None:
         """After the read was answered: a stale replica is repaired, a newer one is learned from."""
@@ -63,6 +70,11 @@ class Repair(Serving):
         merged = self.merge(finished.copy, held)
         if merged.entries != held.entries:
             self.send_repair(now_ns, node, finished.key, merged)
+        if merged.entries != finished.copy.entries:
+            finished.copy = merged
+            for other in finished.level:
+                self.send_repair(now_ns, other, finished.key, merged)
+        finished.level.append(node)
 
     def send_repair(self, now_ns: int, node: NodeId, key: bytes, copy: Copy) -> None:
         """No acknowledgement is wanted: what is lost is repaired by the next read, or by anti-entropy."""

@@ -241,8 +241,8 @@ class Replica(KeyedCore):
         self.ceiling_turn = self.durable_turn()
 
     def begin_numbering(self) -> None:
-        """The numbers of this life begin with a time that no other life gave out, nor will: they are fewer than
-        its nanoseconds."""
+        """The numbers of this life begin with a time that no other life gave out, or will: there are fewer
+        of them than it has nanoseconds."""
         self.number = self.stamps.next()
 
     def next_number(self) -> int:

@@ -104,7 +104,8 @@ def decode_copy(cell: bytes | None) -> Copy:
 
 
 class Resolver(abc.ABC):
-    """How copies become one. `merge` is commutative, associative and idempotent."""
+    """How copies become one. `merge` is commutative, associative and idempotent; where siblings are dropped
+    it is not associative, but a copy still only ever rises, so that replicas converge."""
 
     @abc.abstractmethod
     def merge(self, ours: Copy, theirs: Copy) -> Copy:
