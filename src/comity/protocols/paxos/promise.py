@@ -62,9 +62,10 @@ def promise(options: PaxosOptions, replicas: int) -> Promise:
         ),
         staleness=(
             "none at linearizable, sequential and causal. At session a replica answers alone where it knows "
-            "that what it accepted is chosen and no older than what the session has seen, usually within "
-            f"{spelled(options.learn_ns)} and a message of the latest. At eventual it shows what it accepted "
-            "last, which may be as old as the key's last write that reached it, or not chosen and never be"
+            "that what it accepted is chosen, and the session has seen nothing newer and no other key: "
+            f"usually within {spelled(options.learn_ns)} and a message of the latest. At eventual it shows "
+            "what it accepted last, which may be as old as the key's last write that reached it, or not "
+            "chosen and never be"
         ),
         minority=(
             "there are no others: the replica is a majority by itself"
