@@ -71,10 +71,9 @@ class Following(Reads):
         self.begin_following()
 
     def begin_following(self) -> None:
-        """Nothing is known of the primary's log, but that it holds everything that was committed: with sync,
-        any primary does."""
-        self.matched = self.commit if self.options.sync else 0
-        self.told_commit = 0
+        """Nothing is known of the primary's log. With sync it holds everything that was committed, but that
+        is found out as well: what is acknowledged was compared."""
+        self.matched = self.told_commit = 0
         self.diverged = False
         self.acknowledgement_due = False
 
@@ -122,9 +121,6 @@ class Following(Reads):
         last_reign = message.entries[-1].reign if message.entries else message.previous_reign
         if last_reign > base_reign:
             self.diverge(message, end)
-        elif self.options.sync:
-            self.acknowledgement_due = True  # it is committed, so it is the same here and there
-            self.hear_commit(message.commit)
         else:
             self.speak(
                 self.primary, AppendReply(self.reign, 0, message.previous_index or 1, base, base_reign)

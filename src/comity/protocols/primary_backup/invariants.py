@@ -42,8 +42,6 @@ def _position(core: PrimaryBackupCore) -> str:
         return f"the log counts {log.size_bytes} bytes for {len(log.entries)} entries"
     if core.following and core.matched > log.last:
         return f"matched {core.matched} <= last {log.last}"
-    if core.following and core.options.sync and core.matched < core.commit:
-        return f"commit {core.commit} <= matched {core.matched}"
     return ""
 
 

@@ -389,10 +389,10 @@ class Leading(Snapshots):
             self.drop(sender, message, "not of this view")
             return
         peer.heard_ns = now_ns
-        if peer.state is not SNAPSHOT:
-            hint = min(message.last_index, self.log.last)
-            if hint > self.log.base:
-                hint = self.log.last_at_or_below(hint, message.last_reign)
+        hint = min(message.last_index, self.log.last)
+        if hint > self.log.base:
+            hint = self.log.last_at_or_below(hint, message.last_reign)
+        if peer.state is not SNAPSHOT or hint > self.log.base:
             peer.become_probe(hint + 1)
             self.pending = True
 

@@ -66,13 +66,11 @@ class Snapshots(Following):
     def wants_snapshot(self, message: InstallSnapshot) -> bool:
         """Whether it brings anything, or replaces what has to go. With async what is applied here may be of
         another history, unless this log holds the very entry the snapshot stands at."""
-        if self.options.sync:
-            return message.index > self.commit
         if self.diverged:
             return True  # wherever it stands: below what differs, it takes back what has to go
         if self.log.reign(message.index) == message.last_reign:
             self.matched = max(self.matched, message.index)
-        return message.index > self.matched
+        return message.index > (self.commit if self.options.sync else self.matched)
 
     def on_install_snapshot(self, now_ns: int, sender: NodeId, message: InstallSnapshot) -> None:
         """The next chunk, or the first of another snapshot."""
@@ -152,7 +150,7 @@ class Snapshots(Following):
         self.durable_index = max(self.durable_index, index)
         self.commit = index
         self.diverged = False
-        if self.options.sync or incoming.reign == self.reign:
+        if incoming.reign == self.reign:
             self.matched = max(self.matched, index)
             self.acknowledgement_due = True
         if incoming.replacing or lower:

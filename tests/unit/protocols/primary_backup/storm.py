@@ -114,6 +114,19 @@ class Storm:
                 if stream.chance(0.4):  # back at once
                     world.restart(number, stream.pick([View(0, ()), world.current]))
 
+    def fell_heir(self) -> None:
+        """A member crashes in the middle of a write, is back at once, and is made primary: whatever it had
+        acknowledged must be there."""
+        world = self.world
+        members = [number for number in world.current.nodes[1:] if world.nodes[number].up]
+        busy = [number for number in members if world.nodes[number].unsynced]
+        if self.bounded or not members or world.now_ns < self.quiet_ns:
+            return
+        heir = self.stream.pick(busy or members)
+        world.crash(heir)
+        world.restart(heir, self.stream.pick([View(0, ()), world.current]))
+        world.change((heir,), tuple(number for number in world.nodes if number != heir))
+
     def cut_or_heal(self) -> None:
         world, stream = self.world, self.stream
         if world.now_ns < self.quiet_ns:
@@ -218,6 +231,8 @@ class Storm:
         self.again(60 * MS, self.crash_or_restart)
         self.again(80 * MS, self.cut_or_heal)
         self.again(30 * MS, self.flush)
+        if self.crashing:
+            self.again(250 * MS, self.fell_heir)
         if self.cutting:
             self.again(600 * MS, self.depose)
         self.again(40 * MS, self.tell)
