@@ -11,6 +11,7 @@ What belongs to others after a change of view (strays) goes the same way.
 from __future__ import annotations
 
 import abc
+from itertools import islice
 
 import msgspec
 
@@ -36,6 +37,8 @@ class Handover(msgspec.Struct, frozen=True, gc=False):
     cell: bytes
     hint: bool
 
+
+EXPIRED_AT_A_TIME = 1000
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Hint)
@@ -109,7 +112,7 @@ class Hints(Replica):
             else:
                 del self.suspected[peer]
         for peer in list(self.hints):
-            if peer not in self.suspected and peer in everyone:
+            if peer not in self.suspected or peer not in everyone:
                 self.hand_over(now_ns, peer)
         self.hand_over_strays(now_ns)
         self.arm_heartbeat(now_ns)
@@ -181,10 +184,11 @@ class Hints(Replica):
         """Drop what is older than its time: anti-entropy has to do the rest."""
         now_ms = self.context.wall_ms()
         for target in list(self.hints):
-            for key, (expires_ms, _) in list(self.hints[target].items()):
-                if expires_ms <= now_ms:
-                    self.drop_hint(target, key)
-                    self.count("hints_expired")
+            for key, (expires_ms, _) in list(islice(self.hints[target].items(), EXPIRED_AT_A_TIME)):
+                if expires_ms > now_ms:
+                    break  # the latest is last
+                self.drop_hint(target, key)
+                self.count("hints_expired")
 
     # -- handing over
 
@@ -192,28 +196,40 @@ class Hints(Replica):
         """Send some of what is held for a node; the acknowledgements ask for more."""
         room = self.options.handoff_batch
         room -= sum(1 for handover in self.handovers.values() if handover.target == target)
-        for key in list(self.hints.get(target, ()))[: max(0, self.options.handoff_batch)]:
+        for key in list(islice(self.hints.get(target, ()), 2 * self.options.handoff_batch)):
             if room <= 0:
                 return
             if target not in self.placement.holders(key):
-                self.drop_hint(target, key)  # lists have changed: whoever holds it now gets it by rounds
+                self.rehome(now_ns, target, key)
                 continue
             copy = self.hint_of(target, key)
             if copy.entries and self.give(Handover(now_ns, target, key, encode_copy(copy), True)):
                 room -= 1
 
+    def rehome(self, now_ns: int, target: NodeId, key: bytes) -> None:
+        """Lists have changed: a hint is for one of those that hold the key now."""
+        holders = self.placement.holders(key)
+        if not holders:
+            return
+        copy = self.hint_of(target, key)
+        self.drop_hint(target, key)
+        if self.node in holders:
+            self.take_in(now_ns, key, copy)
+        else:
+            self.hold(now_ns, holders[0], key, copy)
+
     def hand_over_strays(self, now_ns: int) -> None:
         """Send some of the keys that belong to others now to those that have not confirmed them."""
         room = self.options.handoff_batch - len(self.handovers)
-        for key in list(self.strays):
-            for target in self.strays[key]:
-                if room <= 0:
-                    return
-                if target not in self.suspected:
-                    copy = self.copy_of(key)
-                    handover = Handover(now_ns, target, key, encode_copy(copy), False)
-                    if copy.entries and self.give(handover):
-                        room -= 1
+        for key in list(islice(self.strays, 2 * self.options.handoff_batch)):
+            if room <= 0:
+                return
+            waiting = self.strays.pop(key)
+            self.strays[key] = waiting  # to the end: the others have their turn
+            cell = encode_copy(self.copy_of(key))
+            for target in waiting:
+                if target not in self.suspected and self.give(Handover(now_ns, target, key, cell, False)):
+                    room -= 1
 
     def give(self, handover: Handover) -> bool:
         """Send a copy to where it belongs, unless it is on its way already."""

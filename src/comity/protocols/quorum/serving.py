@@ -41,7 +41,7 @@ class Serving(Hints):
             return False
         holders = self.placement.holders(store.key)
         if store.hint:
-            if self.node in holders or store.hint not in holders:
+            if not self.options.sloppy or self.node in holders or store.hint not in holders:
                 self.drop(sender, store, "a hint for the wrong node")
                 return False
             return self.hold(now_ns, store.hint, store.key, copy)

@@ -16,7 +16,7 @@ from tests.unit.protocols.quorum.register import Register
 from xxhash import xxh3_64_intdigest
 
 from comity.protocols.quorum import QuorumCore, QuorumOptions
-from comity.protocols.quorum.messages import CODEC, Store, Turn
+from comity.protocols.quorum.messages import CODEC, Turn
 from comity.protocols.quorum.versions import decode_copy
 from comity.replica import (
     NEVER,
@@ -305,10 +305,12 @@ class Cluster:
                 for value in values:
                     first = self.tags.setdefault((store.key, node, stamp), value)
                     assert first == value, f"tag ({stamp}, {node}) is that of {first!r} and {value!r}"
-        for item in (*turn.asks, *turn.stores):
-            if item.number:
-                what = (item.key, item.cell if isinstance(item, Store) else None)
-                assert self.numbers.setdefault((sender, item.number), what) == what, "a number used twice"
+        phases: list[tuple[int, tuple[bytes, bytes | None]]] = [
+            (ask.number, (ask.key, None)) for ask in turn.asks
+        ]
+        phases += [(store.number, (store.key, store.cell)) for store in turn.stores if store.number]
+        for number, what in phases:
+            assert self.numbers.setdefault((sender, number), what) == what, "a number used twice"
 
     def arrive(self, sender: int, peer: int, data: bytes) -> None:
         node = self.nodes.get(peer)
