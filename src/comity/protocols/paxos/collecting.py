@@ -144,8 +144,10 @@ class Collecting(Reads):
         cell = self.cells.get(CLIENT + key)
         if cell is None or not self.is_tombstone(self.read_cell(cell)):
             return
+        if not self.active:
+            return  # the sweep that comes with the next view finds it
         slot = self.slots.get(key)
-        if not self.active or self.view_in_force.outgoing or slot is not None:
+        if self.view_in_force.outgoing or slot is not None:
             self.remember_tombstone(now_ns, key, self.options.collect_ns)
             return
         self.collections[key] = Collection(key)

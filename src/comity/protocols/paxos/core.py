@@ -130,7 +130,7 @@ class PaxosCore(Moving):
             or self.asks
             or self.answers
             or self.effects
-            or (self.mover is not None and (self.has_moved(self.mover) or not self.mover.walked))
+            or (self.mover is not None and (self.has_moved(self.mover) or self.may_take_up(self.mover)))
         )
 
     # -- clients

@@ -84,6 +84,7 @@ class Moving(Collecting):
         if entering:
             self.wiping = view.epoch
             self.put_number(WIPING, view.epoch)
+        if self.wiping:
             self.wiper_due(now_ns, self.wiper)
         if self.node not in self.voters:
             self.leave()
@@ -199,13 +200,17 @@ class Moving(Collecting):
         """Keep the window of moving keys full."""
         mover = self.mover
         if mover is not None:
-            if not mover.walked and len(mover.inflight) * 2 <= self.options.move_window:
+            if self.may_take_up(mover):
                 self.take_up(now_ns, mover)
             if self.has_moved(mover):
                 self.mover = None
                 mover.due_ns = -1
                 self.settle()
         super().begin(now_ns)
+
+    def may_take_up(self, mover: Mover) -> bool:
+        """Whether there are more keys, and half of the window is free."""
+        return not mover.walked and len(mover.inflight) * 2 <= self.options.move_window
 
     def take_up(self, now_ns: int, mover: Mover) -> None:
         """The next keys that this replica holds."""

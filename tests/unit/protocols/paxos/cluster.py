@@ -288,7 +288,10 @@ class Cluster:
         """A new view, which reaches each node in its own time; a node that is down learns it at its start."""
         self.latest = view
         for number in self.nodes:
-            self.at(self.stream.below(slowest_ns + 1), partial(self.adopt, number, view))
+            delay_ns = self.stream.below(slowest_ns + 1)
+            if self.stream.chance(0.5):
+                delay_ns //= 20
+            self.at(delay_ns, partial(self.adopt, number, view))
 
     def adopt(self, number: int, view: View) -> None:
         if self.nodes[number].core is not None:

@@ -64,8 +64,8 @@ class Storm:
             cluster.loss = 0.1
         elif plan == "views":
             self.keys = KEYS[:1]
-            self.crashing, self.cutting = False, True
-            self.view_delay_ns = 500 * MS
+            self.crashing, self.cutting, self.deleting = False, False, False
+            self.view_delay_ns = 800 * MS
             cluster.sync_ns, cluster.delay_ns = (MS // 20, MS), (MS // 10, 3 * MS)
         elif plan == "returns":
             self.keys = KEYS[:1]

@@ -406,7 +406,7 @@ def test_a_removed_key_leaves_nothing_behind() -> None:
 def test_a_tombstone_waits_for_the_node_that_is_down() -> None:
     cluster = Cluster(1)
     ask(cluster, 1, "SET", "1")
-    cluster.crash(3)
+    cluster.crash(3, keep=99)
     ask(cluster, 1, "DEL")
     cluster.run(1_000 * MS)
     assert holding(cluster) == [1, 2, 3]

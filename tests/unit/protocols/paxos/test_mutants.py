@@ -26,7 +26,7 @@ CAUGHT_BY: tuple[tuple[type[PaxosCore], str], ...] = (
     (paxos.RemovesUndecided, "removals"),
     (paxos.OneQuorumWhileMoving, "any"),
     (paxos.ListensToOldViews, "views"),
-    (paxos.SettlesAtOnce, "views"),
+    (paxos.SettlesAtOnce, "any"),
     (paxos.KeepsOldRegisters, "returns"),
     (paxos.KeepsPromisesOverViews, "views"),
 )
