@@ -328,7 +328,7 @@ def test_a_chunk_that_was_lost_is_sent_again_and_the_transfer_resumes() -> None:
         world.propose(1, b"k%d" % value, value)
     world.run(SECOND)
     world.flush(2)
-    world.loss = 0.3
+    world.loss = 0.1
     world.give(View(2, (1, 2), (3,)))
     world.run(20 * SECOND, lambda: bool(world[2].caught_up))
     assert world[2].caught_up == (3,)
