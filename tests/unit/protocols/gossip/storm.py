@@ -38,7 +38,15 @@ TINY = GossipOptions(
 PLANS: dict[str, dict[str, Any]] = {
     "calm": {"faults": False},
     "faults": {"sync_ms": 20, "keys": 2},
-    "causes": {"slow": 0.4, "keys": 2, "sessions": 16, "weights": (13, 7, 0, 0), "length_ms": 700},
+    "causes": {
+        "slow": 0.4,
+        "keys": 2,
+        "sessions": 9,
+        "weights": (20, 1, 0, 0),
+        "length_ms": 500,
+        "moves": False,
+        "pace_ms": 8,
+    },
     "bounds": {"options": SMALL, "nodes": 4, "sync_ms": 20},
     "views": {"options": SMALL, "views": True, "keys": 2, "length_ms": 2200},
     "removals": {
@@ -90,6 +98,8 @@ class Storm:
         views: bool = False,
         loss: float = 0.1,
         slow: float = 0.1,
+        moves: bool = True,
+        pace_ms: int = 25,
         sync_ms: int = 3,
         keys: int = 3,
         sessions: int = 5,
@@ -113,7 +123,7 @@ class Storm:
             audit=audit,
         )
         self.stream = self.cluster.stream
-        self.views = views
+        self.views, self.moves, self.pace_ns = views, moves, pace_ms * 1_000_000
         self.faults = faults
         self.builder = HistoryBuilder()
         self.sessions = [Session(number) for number in range(sessions)]
@@ -157,12 +167,13 @@ class Storm:
     # -- clients
 
     def think(self, session: Session) -> None:
-        self.cluster.at(self.stream.below(25_000_000), lambda: self.act(session))
+        self.cluster.at(self.stream.below(self.pace_ns), lambda: self.act(session))
 
     def act(self, session: Session) -> None:
         if not self.length_ms:
             return
-        number = self.stream.pick(sorted(self.cluster.nodes))
+        nodes = sorted(self.cluster.nodes)
+        number = self.stream.pick(nodes) if self.moves else nodes[session.process % len(nodes)]
         reads, writes, increments, others = self.weights
         kind = self.stream.below(reads + writes + increments + others)
         if kind < reads:
