@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from tests.unit.protocols.chain.storm import Storm
 from tests.unit.protocols.chain.world import MS, SECOND, Builder, World
@@ -23,11 +24,11 @@ def traffic(world: World, writers: Iterable[int], readers: Iterable[int], durati
         for at_ns in range(0, duration_ns, 43 * MS):
             count += 1
             name, limit_ns = ("write", number, world.now_ns, at_ns), end_ns - world.now_ns - at_ns
-            world.at(at_ns, lambda n=name, t=limit_ns: world.write(n, n[1], b"k", timeout_ns=t))
+            world.at(at_ns, partial(world.write, name, number, b"k", timeout_ns=limit_ns))
     for number in readers:
         for at_ns in range(0, duration_ns, 17 * MS):
             name = ("read", number, world.now_ns, at_ns)
-            world.at(at_ns, lambda n=name: world.read(n, n[1], b"k", timeout_ns=200 * MS))
+            world.at(at_ns, partial(world.read, name, number, b"k", timeout_ns=200 * MS))
 
 
 def judge(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.unit.protocols.chain.world import MS, SECOND, Builder, World
 
 from comity.checkers import check_history
@@ -47,11 +49,11 @@ class Storm:
         self.end_ns = operations_ms * MS
         self.calm = False
         for client in range(self.clients):
-            self.world.at(stream.below(50) * MS, lambda client=client: self.operate(client))
+            self.world.at(stream.below(50) * MS, partial(self.operate, client))
         world.at(100 * MS, self.control)
         world.at(150 * MS, self.trouble)
         for number in world.nodes:
-            world.at(stream.below(400) * MS, lambda number=number: self.flush(number))
+            world.at(stream.below(400) * MS, partial(self.flush, number))
 
     # -- what goes on
 

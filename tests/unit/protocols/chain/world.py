@@ -12,6 +12,7 @@ import hashlib
 import heapq
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -200,7 +201,7 @@ class World:
         """The control group's view, heard of by each node after a while."""
         self.view = view
         for number in sorted(self.nodes):
-            self.at(delay_ns(number), lambda number=number: self.hear(number, view))
+            self.at(delay_ns(number), partial(self.hear, number, view))
 
     def hear(self, number: int, view: View) -> None:
         node = self.nodes[number]
@@ -238,9 +239,9 @@ class World:
         life = node.life
         for request in effects.snapshot:
             if isinstance(request, SnapshotRead):
-                self.at(1 * MS, lambda request=request: self.read_chunk(node, life, request))
+                self.at(1 * MS, partial(self.read_chunk, node, life, request))
             else:
-                self.at(1 * MS, lambda chunk=request.chunk: self.stage(node, life, chunk))
+                self.at(1 * MS, partial(self.stage, node, life, request.chunk))
         core.check()
         if node.unsynced and not node.syncing:
             node.syncing = True
@@ -388,18 +389,24 @@ class World:
         self.at(timeout_ns, lambda: end("info"))
         payload = msgspec.msgpack.encode(Write(key, value, vague))
         head = self.nodes.get(node.core.leader)
+        if head is None:
+            end("fail")
+            return
+        answers = head.answers
+
+        def answer(outcome: Any) -> None:
+            if isinstance(outcome, Refused):
+                end("fail")
 
         def propose(core: ChainCore, now_ns: int) -> None:
             request = self.request()
-            head.answers[request] = lambda outcome: end("fail") if isinstance(outcome, Refused) else None
+            answers[request] = answer
             core.propose(now_ns, request, payload)
 
-        if head is None:
-            end("fail")
-        elif head is node:
+        if head is node:
             self.step(node, node.life, propose)
         elif head.core is not None:
-            self.at(self.stream.between(50_000, MS), lambda: self.step(head, head.life, propose))
+            self.at(self.stream.between(50_000, MS), partial(self.step, head, head.life, propose))
 
     def read(
         self, client: Any, number: int, key: bytes, timeout_ns: int = SECOND, plain: bool = False
