@@ -1,6 +1,6 @@
 """Measure the failure detectors: the table and the plot of docs/explanation/failure-detectors.md.
 
-    python docs/detectors/build.py            # what `make docs` runs; about a minute and a half
+    python docs/detectors/build.py            # what `make docs` runs; some two and a half minutes of one core
     python docs/detectors/build.py --check    # exit 1 and say what is out of date, small sizes only
 
 The page is written by hand but for what lies between its markers.
