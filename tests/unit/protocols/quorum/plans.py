@@ -64,6 +64,17 @@ CLAIMS = {
     "three of five": Claim(Plan(numbers=FIVE, options=fast(n=3), keys=4)),
     "read one, write all": Claim(Plan(options=fast(r=1, w=3))),
     "write one, read all": Claim(Plan(options=fast(r=3, w=1), **SLOW_DISK)),
+    "crashes before the disk": Claim(
+        Plan(
+            sync=(30 * MS, 150 * MS),
+            loss=0.3,
+            fault_ns=(5 * MS, 30 * MS),
+            partitions=False,
+            clocks=False,
+            operations=40,
+            options=fast(read_repair=False),
+        )
+    ),
     "views change": Claim(Plan(**WIDE)),
     "three of four, views change": Claim(
         Plan(numbers=(1, 2, 3, 4), spare=(5, 6), options=fast(n=3), keys=4, moves=True)
@@ -105,7 +116,7 @@ MUTANTS: dict[type[QuorumCore], Claim] = {
     ),
     mutants.TrustsAgreeingReaders: CLAIMS["read one, write all"],
     mutants.CountsItselfBeforeSync: Claim(Plan(sync=(5 * MS, 60 * MS), loss=0.3, options=fast(r=3, w=1))),
-    mutants.AcknowledgesBeforeSync: Claim(Plan(**SLOW_DISK)),
+    mutants.AcknowledgesBeforeSync: CLAIMS["crashes before the disk"],
     mutants.ReadsTooFew: CLAIMS["majorities"],
     mutants.WritesTooFew: CLAIMS["majorities"],
     mutants.WritesWithoutAsking: CLAIMS["majorities"],
@@ -121,3 +132,16 @@ MUTANTS: dict[type[QuorumCore], Claim] = {
     mutants.LeavesTreesBehind: CLAIMS["majorities"],
     mutants.ForgetsHintsWhenSent: CLAIMS["hints"],
 }
+
+SEEDS: dict[type[QuorumCore], int] = {
+    mutants.SkipsWriteBack: 11,
+    mutants.WritesTooFew: 15,
+    mutants.WritesWithoutAsking: 25,
+    mutants.ForgetsTime: 1,
+    mutants.IgnoresEpochs: 2,
+    mutants.CountsTheNewNodesOnly: 3,
+    mutants.SettlesAtOnce: 3,
+    mutants.ForgetsItsView: 1,
+    mutants.ForgetsTheSession: 2,
+}
+"""The first seed that shows a variant, where it is not 0: with `make soak` all are looked for."""
