@@ -66,5 +66,9 @@ def promise(options: GossipOptions, replicas: int) -> Promise:
             else "reads and writes are answered as ever, down to a single replica; a session that comes from "
             "the other side with what was seen there is refused when its deadline has passed"
         ),
-        majority="as the other side; when they meet again both hold the join of all writes",
+        majority=(
+            "as the other side; when they meet again both come to hold the join of all writes. Who lacks more "
+            f"than {options.max_log_bytes >> 10:,} KiB of one origin's by then gets the full state, and "
+            "serves eventual reads alone until it has it"
+        ),
     )
