@@ -49,7 +49,7 @@ def number(value: float) -> str:
 # -- the plot
 
 COLOURS = ("#868e96", "#f08c00", "#1c7ed6", "#2f9e44")
-WIDTH, PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP_X, GAP_Y = 1000, 400, 190, 70, 92, 80, 78
+WIDTH, PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP_X, GAP_Y = 1000, 400, 190, 70, 112, 80, 72
 STYLE = (
     "text{font-family:ui-sans-serif,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
     "font-size:12px;fill:#495057}.title{font-size:17px;font-weight:600;fill:#212529}"
