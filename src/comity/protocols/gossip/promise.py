@@ -67,8 +67,8 @@ def promise(options: GossipOptions, replicas: int) -> Promise:
             "the other side with what was seen there is refused when its deadline has passed"
         ),
         majority=(
-            "as the other side; when they meet again both come to hold the join of all writes. Who lacks more "
-            f"than {options.max_log_bytes >> 10:,} KiB of one origin's by then gets the full state, and "
+            "as the other side; when they meet again both come to hold the join of all writes. Who lacks "
+            f"more than {options.max_log_bytes >> 10:,} KiB of one origin's by then gets the full state, and "
             "serves eventual reads alone until it has it"
         ),
     )
