@@ -144,7 +144,10 @@ class Serving(TransferOfState):
                 else ("what this session has seen is not here yet: ask the node it was at before")
             )
             return Refused(REASON_BUSY, why)
-        if self.unanswered.pop(request, False):
+        writes = self.unanswered.pop(request, None)
+        if writes is None:
+            return Unknown("the answer is on its way")
+        if writes:
             return Unknown("the write was made here and is not durable yet")
         return Refused(REASON_BUSY, "what was to be read is not durable yet")
 

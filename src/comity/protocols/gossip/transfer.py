@@ -162,9 +162,9 @@ class TransferOfState(Exchange):
         self.ask_everyone(now_ns)
 
     def stranded(self) -> bool:
-        """Whether all cells are here, everyone has just what is here, and the horizon is not covered: a sender
-        was removed and took along what its cells were made of. Nobody lacks anything of ours, so starting over
-        loses nothing."""
+        """Whether all cells are here, everyone has just what is here, and the horizon is not covered: a
+        sender was removed and took along what its cells were made of. Nobody lacks anything of ours, so
+        starting over loses nothing."""
         return (
             self.transfer is not None
             and not self.receiving_cells

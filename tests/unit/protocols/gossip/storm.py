@@ -253,7 +253,10 @@ class Storm:
             self.names += 1
             session = Session(self.names)
             for key in range(self.keys):
-                reply = self.cluster.read(number, f"key{key}", level="causal")
+                outcome = self.cluster.do(number, "GET", f"key{key}", writes=False)
+                if not isinstance(outcome, Answered):
+                    raise Violation(f"node {number} does not answer at the end: {outcome}")
+                reply = outcome.reply
                 self.builder.add(Event(session.process, EventType.INVOKE, "read", f"key{key}", None))
                 self.builder.add(Event(session.process, EventType.OK, "read", f"key{key}", text_of(reply)))
 

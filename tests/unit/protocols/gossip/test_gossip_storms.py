@@ -25,7 +25,7 @@ def test_the_same_over_many_seeds(plan: str) -> None:
 
 def test_the_dial_is_honest_some_history_is_causal_and_not_sequential() -> None:
     for seed in range(20):
-        history = Storm(seed, **PLANS["faults"]).run()
+        history = Storm(seed, **PLANS["causes"]).run()
         models = analyse(history, "register", models=("causal", "sequential")).models
         assert models["causal"] is Status.VALID
         if models["sequential"] is Status.VIOLATION:
