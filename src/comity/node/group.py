@@ -362,16 +362,21 @@ class Group(Served):
         else:
             self.host.deliver(runs, replies)
 
-    def installed(self, index: int, now_ns: int) -> None:
+    def installed(self, index: int, now_ns: int, replaces: bool = False) -> None:
         """A snapshot replaced the state machine: answers inside it are in its table."""
         self.installing = False
-        self.committed = deque(entry for entry in self.committed if entry.index > index)
+        kept = () if replaces else (entry for entry in self.committed if entry.index > index)
+        self.committed = deque(kept)
         self.committed_bytes = sum(len(entry.payload) for entry in self.committed)
         self.core.snapshot_installed(now_ns, index)
         node, incarnation = self.host.config.node, self.host.incarnation
         last = self.machine.last_sequence(node, incarnation)
         for sequence in [sequence for sequence in self.pending if sequence <= last]:
             self._answer(sequence, self.machine.answers(node, incarnation, sequence))
+        if replaces:
+            # What was answered from the history that is gone is not there to be followed.
+            self.answered = last
+            self._renumber()
         if self.reads.at:
             self.reads.release()
 

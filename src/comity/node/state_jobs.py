@@ -189,11 +189,11 @@ class StateJobs:
                 chunk.index, chunk.term, chunk.members, chunk.cursor, chunk.next_cursor, chunk.data
             )
             if last:
-                machine.install_staged()
+                machine.install_staged(request.replaces)
 
         def then() -> None:
             if last:
-                group.installed(chunk.index, self.host.now_ns)
+                group.installed(chunk.index, self.host.now_ns, request.replaces)
                 self.host.members_changed()
             else:
                 group.core.snapshot_staged(self.host.now_ns)

@@ -177,9 +177,13 @@ class SnapshotWrite(msgspec.Struct, frozen=True):
     """The host is to stage a received chunk; after the last one it swaps the state machine over,
     durably, and calls `Core.snapshot_installed`; after any other it calls `Core.snapshot_staged`, for a
     disk may be slower than what a core asks for. A chunk with an empty cursor discards what was
-    staged before. Chunks of one snapshot come in order."""
+    staged before. Chunks of one snapshot come in order.
+
+    replaces: the state here is of another history and goes, even where it stands further than the snapshot.
+    """
 
     chunk: SnapshotChunk
+    replaces: bool = False
 
 
 class Effects:

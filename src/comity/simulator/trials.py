@@ -75,6 +75,16 @@ TRIALS: dict[str, Trial] = {
         Trial(name="chain", replication="chain", log=True, levels=_STRONG),
         Trial(name="quorum", replication="quorum", registers=BLIND, counters=False, texts=False),
         Trial(
+            name="quorum-eventual",
+            replication="quorum",
+            level="eventual",
+            options={"r": 1, "w": 1},
+            registers=BLIND,
+            counters=False,
+            texts=False,
+            levels=("eventual",),
+        ),
+        Trial(
             name="gossip",
             replication="gossip",
             level="causal",

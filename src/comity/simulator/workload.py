@@ -88,9 +88,9 @@ def _kind(stream: Stream, client: Client, groups: int, trial: Trial) -> tuple[st
 
 def _kind_of_registers(stream: Stream, client: Client, trial: Trial) -> tuple[str, str]:
     if client.level != "linearizable":
-        if client.level == "eventual":
+        if client.level == "eventual" and trial.level != "eventual":
             return "gone", f"register{stream.below(4)}"
-        if stream.chance(0.6) or not trial.counters:
+        if client.level == "eventual" or stream.chance(0.6) or not trial.counters:
             return ("put" if stream.chance(0.4) else "look"), f"{client.level}{stream.below(3)}"
         return ("count" if stream.chance(0.4) else "see"), f"own{client.number}"
     draw = stream.below(100)

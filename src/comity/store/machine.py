@@ -432,13 +432,14 @@ class StateMachine:
         """Keep a received piece beside the current state. In any thread, with no other job running."""
         self._receiver.stage(index, term, members, cursor, next_cursor, data, self._generation)
 
-    def install_staged(self) -> None:
+    def install_staged(self, replaces: bool = False) -> None:
         """Make the complete staged snapshot the state, durably. In any thread, with no other job running
-        and nothing applied meanwhile; reads are answered from the old state until the switch."""
+        and nothing applied meanwhile; reads are answered from the old state until the switch.
+        replaces: also where the state stands further, in another history."""
         if self._job is not None:
             raise StateError(f"group {self.group}: a snapshot was to be installed during a flush")
         meta = self._receiver.take()
-        if meta.applied <= self.applied:
+        if meta.applied <= self.applied and not replaces:
             return
         # The old generation goes in the next flush: until the switch it is what reads are answered from.
         clears = [*self._clears, layout.generation_range(self.group, self._generation, self._generation)]

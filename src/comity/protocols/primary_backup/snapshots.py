@@ -112,7 +112,7 @@ class Snapshots(Following):
             self.last_chunk_needs = self.written
         else:
             self.last_chunk_needs = self.hard_state_written
-        self.last_chunk = chunk
+        self.last_chunk = SnapshotWrite(chunk.chunk, incoming.replacing)
         self.release_last_chunk()
 
     def release_last_chunk(self) -> None:
