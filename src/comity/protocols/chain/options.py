@@ -38,7 +38,7 @@ class ChainOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     reads: str = LEASE
     lease_ns: int = 600 * MILLISECOND_NS
-    clock_drift_ppm: int = 10_000
+    clock_drift_ppm: int = 25_000
     heartbeat_ns: int = 100 * MILLISECOND_NS
     max_append_bytes: int = 512 * KIB
     max_inflight_bytes: int = 8 * MIB
