@@ -1,4 +1,4 @@
-"""Adding a protocol is adding a folder: the guide's example, as printed, serves a keyspace of a whole cluster."""
+"""Adding a protocol is adding a folder: the guide's example, as printed, serves a keyspace of a cluster."""
 
 from __future__ import annotations
 

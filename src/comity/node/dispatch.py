@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from comity.formats import resp
 from comity.node import here, messages
-from comity.node.connection import IDLE, LINEARIZABLE, LOG, READ, Connection, Run
+from comity.node.connection import EVENTUAL, IDLE, LINEARIZABLE, LOG, READ, Connection, Run
 from comity.node.errors import OVERLOADED
 from comity.node.group import Group
 from comity.node.keyed import RUN_COMMANDS, KeyedGroup, KeyedRun
@@ -299,7 +299,7 @@ class Dispatcher:
                 # Reads of a weaker level stand behind linearizable ones not answered yet.
                 if not self._read(connection, group, route):
                     return
-            elif connection.tokens and group.behind(connection.tokens):
+            elif level != EVENTUAL and connection.tokens and group.behind(connection.tokens):
                 self._read_once_applied(connection, group, route)
             else:
                 self._read_locally(connection, group)
