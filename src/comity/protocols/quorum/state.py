@@ -190,10 +190,9 @@ class Replica(KeyedCore):
         group = self.placement.holders(key)
         if self.node not in group:
             return
-        if held.entries:
-            self.forest.change(group, position, held.digest(key))
-        if copy.entries:
-            self.forest.change(group, position, copy.digest(key))
+        before = held.digest(key) if held.entries else 0
+        after = copy.digest(key) if copy.entries else 0
+        self.forest.change(group, position, before ^ after)
 
     def position_of(self, cell_key: bytes) -> int:
         """Where a cell lies in `Cells.walk`."""

@@ -40,6 +40,9 @@ class Copy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def tag(self) -> Tag:
         """The highest tag; its value is always among the values, for what supersedes is higher."""
+        if len(self.entries) == 1:
+            node, stamp, _ = self.entries[0]
+            return stamp, node
         return max(((stamp, node) for node, stamp, _ in self.entries), default=ZERO)
 
     @property
