@@ -173,14 +173,19 @@ class Governor:
         """Nobody is left out for being away; a move ends when everybody's state has moved."""
         view = keyspace.view
         if view.outgoing:
-            for node in view.nodes:
-                position = self.position(keyspace, node)
-                if position is None or position.settled < view.epoch:
-                    return None
+            settled = {node for node in view.everyone() if self._settled(keyspace, node)}
+            gone = [node for node in view.outgoing if node in settled]
+            if not settled.issuperset(view.nodes) or 2 * len(gone) <= len(view.outgoing):
+                return None
             return View(view.epoch + 1, view.nodes)
         if set(keyspace.nodes) != set(view.nodes):
             return View(view.epoch + 1, keyspace.nodes, outgoing=view.nodes)
         return None
+
+    def _settled(self, keyspace: Keyspace, node: int) -> bool:
+        """Whether a node says that nothing of the view before is needed any more."""
+        position = self.position(keyspace, node)
+        return position is not None and position.settled >= keyspace.view.epoch
 
     def _next_of_order(self, keyspace: Keyspace) -> View | None:
         """Who is away leaves; who has caught up enters, last; who is back joins."""
