@@ -9,7 +9,7 @@ import pytest
 
 from comity import protocols
 from comity.protocols.raft import PROTOCOL, RaftCore, RaftOptions, protocol_of
-from comity.replica import Protocol
+from comity.replica import KeyedProtocol, Protocol
 
 
 def test_every_folder_with_a_protocol_is_found_by_name() -> None:
@@ -17,7 +17,7 @@ def test_every_folder_with_a_protocol_is_found_by_name() -> None:
     assert list(found) == sorted(found)
     assert found["raft"] is PROTOCOL
     for name, protocol in found.items():
-        assert isinstance(protocol, Protocol)
+        assert isinstance(protocol, Protocol | KeyedProtocol)
         assert protocol.name == name
         assert protocol.summary
         assert isinstance(protocol.options(), msgspec.Struct), "all options have defaults"
@@ -26,7 +26,7 @@ def test_every_folder_with_a_protocol_is_found_by_name() -> None:
 def test_two_folders_may_not_claim_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = list(pkgutil.iter_modules(protocols.__path__)) * 2
     monkeypatch.setattr(pkgutil, "iter_modules", lambda path: twice)
-    with pytest.raises(ValueError, match="two protocols are called 'raft'"):
+    with pytest.raises(ValueError, match="two protocols are called 'chain'"):
         protocols.load()
 
 
