@@ -190,7 +190,7 @@ class Measuring(Cluster):
         return [link for a in side for b in others for link in ((a, b), (b, a))]
 
 
-def _bounds(deadline_ms: int) -> dict[str, int]:
+def bounds_with(deadline_ms: int) -> dict[str, int]:
     """The product's own bounds rather than the simulator's small ones, and this deadline."""
     bounds: dict[str, int] = msgspec.structs.asdict(Bounds())
     return {**bounds, "request_deadline_ns": deadline_ms * MILLISECOND_NS}
@@ -203,7 +203,7 @@ def run(plan: Plan, seed: int) -> Run:
         jitter_us=20,
         loop_us=(20, 100),
         fsync_us=(150, 400),
-        bounds=_bounds(plan.deadline_ms),
+        bounds=bounds_with(plan.deadline_ms),
     )
     cluster = Measuring(plan.kind, plan.topology, seed, settings)
     cluster.begin()
@@ -284,12 +284,13 @@ def missed(key: Key, asked_ns: int, seen: int) -> tuple[int, int]:
 
 
 def _converge(cluster: Measuring, probes: Probes, plan: Plan, healed_ns: int) -> float:
-    """Wait until every node shows the same of every key, twice; since when it has, in ms after healing."""
+    """Wait until every node shows the same of every key, twice; since when it has, in ms after healing. Keys
+    whose last write is of unknown outcome are not asked for any more."""
     limit = healed_ns + plan.after_ms * MILLISECOND_NS
-    names = [key.name for keys in probes.keys.values() for key in keys]
     start = sum(sample.sent_ns < healed_ns for sample in probes.samples)
     while cluster.world.now_ns < limit:
         cluster.pass_time(50)
+        names = [key.name for keys in probes.keys.values() for key in keys]
         reads = [sample for sample in probes.samples[start:] if sample.kind == READ]
         last: dict[tuple[int, str], list[Sample]] = {}
         for sample in reads:
@@ -342,7 +343,7 @@ def ruler(kind: Kind, replicas: int) -> Ruler:
         loop_us=(1, 2),
         fsync_us=(1, 2),
         drift_ppm=0,
-        bounds=_bounds(2_500),
+        bounds=bounds_with(2_500),
     )
     cluster = Measuring(kind, topology, 1, settings)
     cluster.begin()
