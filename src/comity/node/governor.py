@@ -166,16 +166,17 @@ class Governor:
         """The next view of a keyspace, None where the one in force will do."""
         protocol = self.host.protocols[keyspace.replication]
         if isinstance(protocol, KeyedProtocol):
-            return self._next_of_quorums(keyspace)
+            return self._next_of_quorums(keyspace, protocol)
         return self._next_of_order(keyspace) if protocol.views else None
 
-    def _next_of_quorums(self, keyspace: Keyspace) -> View | None:
+    def _next_of_quorums(self, keyspace: Keyspace, protocol: KeyedProtocol) -> View | None:
         """Nobody is left out for being away; a move ends when everybody's state has moved."""
         view = keyspace.view
         if view.outgoing:
             settled = {node for node in view.everyone() if self._settled(keyspace, node)}
-            gone = [node for node in view.outgoing if node in settled]
-            if not settled.issuperset(view.nodes) or 2 * len(gone) <= len(view.outgoing):
+            behind = [node for node in view.outgoing if node not in settled]
+            most = (len(view.outgoing) - 1) // 2 if protocol.majority_settles else 0
+            if not settled.issuperset(view.nodes) or len(behind) > most:
                 return None
             return View(view.epoch + 1, view.nodes)
         if set(keyspace.nodes) != set(view.nodes):

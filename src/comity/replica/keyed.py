@@ -200,8 +200,9 @@ class KeyedProtocol(msgspec.Struct, frozen=True, kw_only=True):
     """A protocol of registers, as the rest of comity sees it: one folder, one of these as its `PROTOCOL`.
 
     semantics: "register" or "lattice", the kind that `build` wants. atomic: whether several commands on one
-    key may be one operation. build: (context, options, cells, semantics) -> core. promise: (options,
-    replicas) -> what it promises.
+    key may be one operation. majority_settles: whether a move is over once a majority of the nodes left
+    behind have settled, and not only once all have. build: (context, options, cells, semantics) -> core.
+    promise: (options, replicas) -> what it promises.
     """
 
     name: str
@@ -211,4 +212,5 @@ class KeyedProtocol(msgspec.Struct, frozen=True, kw_only=True):
     semantics: str
     build: Callable[[CoreContext, Any, Cells, Any], KeyedCore]
     atomic: bool = True
+    majority_settles: bool = False
     promise: Callable[[Any, int], Promise] | None = None

@@ -38,6 +38,7 @@ def protocol_of(core: type[PaxosCore], name: str = "paxos") -> KeyedProtocol:
         options=PaxosOptions,
         codec=CODEC,
         semantics="register",
+        majority_settles=True,
         build=build,
         promise=promise,
     )
