@@ -82,11 +82,22 @@ Of `eventual` only its base is implied: whether final reads agree is a question 
 
 LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
     "sequential": ("sequential",),
-    "causal": ("causal",),
+    "causal": (
+        "causal-convergence",
+        "read-your-writes",
+        "monotonic-reads",
+        "monotonic-writes",
+        "writes-follow-reads",
+    ),
     "session": ("read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads"),
     "eventual": ("eventual",),
 }
-"""Read level of the store below linearizable -> the models a history of its clients must have."""
+"""Read level of the store below linearizable -> the models a history of its clients must have.
+
+The store's `causal` is causal+ (Lloyd et al. 2011): replicas that answer alone have to agree in the end, so the
+writes of a conflict get one order everywhere, and who had read the loser sees the winner. That is causal
+convergence, and not causal memory, which the checkers call `causal`.
+"""
 
 
 def weaker_than(model: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ import redis
 from comity.checkers import Analysis, Limits, Status, analyse
 from comity.checkers.history import History, Outcome
 from comity.checkers.inputs import write_history
+from comity.checkers.models import LEVELS
 from comity.checkers.recorder import Recorder
 from comity.console.chaos.cluster import Cluster, NotConverged, connect
 from comity.console.chaos.levels import LevelClient
@@ -30,7 +31,7 @@ CONVERGE_PATIENCE_S = 60.0
 
 MODELS = {
     "linearizable": ("linearizable",),
-    "causal": ("causal", "causal-convergence"),
+    "causal": LEVELS["causal"],
     "eventual": ("eventual",),
 }
 """Level of a keyspace -> what a history of its clients must be."""
