@@ -13,6 +13,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "member": ("comity.console.member", "Add, promote or remove a member, or move the leadership."),
     "keyspace": ("comity.console.keyspace", "Create, list, describe, alter or drop keyspaces."),
     "explain": ("comity.console.explain", "Spell out what a keyspace promises."),
+    "measure": (
+        "comity.console.measure",
+        "Prove in simulation what explain claims, over a topology, with and without a partition.",
+    ),
     "simulate": (
         "comity.console.simulate",
         "Run clusters in virtual time under faults; find and shrink failures.",

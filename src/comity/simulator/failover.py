@@ -30,7 +30,7 @@ PAUSE_NS = 10 * MILLISECOND_NS
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """One node killed in one seed. gap_ms: the longest that a client was without an acknowledged write; usual_ms:
+    """One node killed in one seed. gap_ms: the longest a client was without an acknowledged write; usual_ms:
     the median without a fault. errors: answers that were none."""
 
     kind: str
