@@ -94,8 +94,8 @@ LEVELS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Read level of the store below linearizable -> the models a history of its clients must have.
 
-The store's `causal` is causal+ (Lloyd et al. 2011): replicas that answer alone have to agree in the end, so the
-writes of a conflict get one order everywhere, and who had read the loser sees the winner. That is causal
+The store's `causal` is causal+ (Lloyd et al. 2011): replicas that answer alone have to agree in the end, so
+the writes of a conflict get one order everywhere, and who had read the loser sees the winner. That is causal
 convergence, and not causal memory, which the checkers call `causal`.
 """
 
