@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= auto
 STAMP  := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format docs bench soak lock clean
+.PHONY: help setup demo test lint format docs proof bench soak lock clean
 
 help:
 	@echo "make setup   everything into $(VENV)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test    what must hold on every commit (under five minutes)"
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make docs    the pictures and generated parts of the docs"
+	@echo "make proof   every kind of keyspace in 1,000 seeds, every mutant, and the page that says so (an hour)"
 	@echo "make bench   throughput and latency beside etcd, Redis and PySyncObj"
 	@echo "make soak    long campaigns: thousands of seeds, mutants, chaos on real processes"
 
@@ -31,21 +32,27 @@ test: setup
 	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
 
 lint: setup
-	$(BIN)/ruff check src tests benchmarks docs/tour docs/detectors docs/keyspaces
-	$(BIN)/ruff format --check src tests benchmarks docs/tour docs/detectors docs/keyspaces
+	$(BIN)/ruff check src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
+	$(BIN)/ruff format --check src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup
-	$(BIN)/ruff check --fix src tests benchmarks docs/tour docs/detectors docs/keyspaces
-	$(BIN)/ruff format src tests benchmarks docs/tour docs/detectors docs/keyspaces
+	$(BIN)/ruff check --fix src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
+	$(BIN)/ruff format src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
 
 docs: setup
 	$(BIN)/python docs/tour/build.py
 	$(BIN)/python docs/detectors/build.py
 	$(BIN)/python docs/keyspaces/build.py
+	$(BIN)/python docs/proof/build.py
 	$(BIN)/comity simulate --replay docs/images/space-time.case.json --diagram docs/images/space-time.svg \
 		--window 880:1480 --title "Three nodes: the leader crashes, another is elected"
+
+proof: setup
+	$(BIN)/comity simulate --all --seeds 1000 --json > docs/proof/seeds.json
+	$(BIN)/comity simulate --mutants --json > docs/proof/mutants.json
+	$(BIN)/python docs/proof/build.py
 
 bench: setup
 	$(BIN)/python -m benchmarks
@@ -59,7 +66,9 @@ soak: setup
 	$(BIN)/python examples/postgres_isolation.py
 	$(BIN)/comity simulate --protocol raft --seeds 2000 --nodes 5
 	$(BIN)/comity simulate --mutants
+	$(BIN)/comity simulate --all --seeds 1000
 	$(BIN)/comity chaos --minutes 5
+	$(BIN)/comity chaos --all-keyspaces --minutes 5
 
 lock:
 	$(PYTHON) -m venv .lock-venv
