@@ -21,6 +21,7 @@ from comity.node.routes import ROUTE_HERE, ROUTE_LOG, Route, Routes
 from comity.node.served import Served
 from comity.node.transactions import Transactions
 from comity.node.turn import Turn
+from comity.store.listing import LISTING, keyspace_of
 from comity.store.table import keys_of
 
 if TYPE_CHECKING:
@@ -372,6 +373,11 @@ class Dispatcher:
         total = len(queue)
         taken: list[tuple[Route, list[bytes], list[bytes]]] = []
         first: Route | None = None
+        asked = find(queue[0][0])
+        if asked is not None and asked.name in LISTING and isinstance(group, KeyedGroup):
+            asked.calls += 1
+            self.answer(connection, group.listing(queue.popleft()))
+            return
         while queue and len(taken) < RUN_COMMANDS:
             args = queue[0]
             route = find(args[0])
@@ -509,7 +515,8 @@ class Dispatcher:
             inner = self.routes.find(args[4])
             return self.group_of(inner, args[4:]) if inner is not None else host.default
         if not route.first_key:
-            return host.default
+            name = keyspace_of(args) if route.name in LISTING else None
+            return host.default if name is None else self.group_of_key(name + b":")
         if route.only_first:
             return self.group_of_key(args[route.first_key])
         groups = {self.group_of_key(key).number for key in keys_of(route.command, args)}

@@ -28,6 +28,7 @@ from comity.replica import (
     Reply,
     View,
 )
+from comity.store import listing
 from comity.store.cells import CellStore
 from comity.store.semantics import Semantics
 
@@ -158,6 +159,18 @@ class KeyedGroup(Served):
             for position, key in enumerate(keys):
                 words = [name, key, args[2 + 2 * position]] if route.name == "mset" else [name, key]
                 self._begin(_Part(run, slot, key, words, writes, gather, position))
+
+    def listing(self, args: list[bytes]) -> bytes:
+        """The reply to KEYS or SCAN: what this replica has, at any level."""
+        return listing.list_cells(args, self.machine.walk, self._exists)
+
+    def count_keys(self) -> tuple[int, bool]:
+        """(how many keys this replica has, whether that is exact)."""
+        return listing.count_cells(self.machine.walk, self._exists)
+
+    def _exists(self, cell: bytes) -> bool:
+        value = self.core.client_value(cell)
+        return value is not None and self.semantics.exists(value, self.host.wall_ms)
 
     def _begin(self, part: _Part) -> None:
         """Ask for it now, or behind what the same run wants of the same key."""

@@ -16,6 +16,8 @@ from comity.keyspaces.choices import checked_options, chosen_level, find_protoco
 from comity.keyspaces.definition import ACTIVE, Catalogue, KeyspaceError
 from comity.node.connection import LOG, Connection, Run
 from comity.node.group import Group
+from comity.node.keyed import KeyedGroup
+from comity.node.served import Served
 from comity.replica import Protocol
 
 if TYPE_CHECKING:
@@ -180,8 +182,16 @@ def _info(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> 
         words.update(host.keyspaces.describe(found))
         if found.state != ACTIVE and host.keyspaces.governor.governs:
             words["unconfirmed"] = host.keyspaces.governor.unconfirmed(found.since)
+    words["keys"], words["keys_exact"] = _count_keys(group)
     words["here"] = group.status()
     return resp.bulk(json.dumps(words, indent=1, default=str).encode())
+
+
+def _count_keys(group: Served) -> tuple[int | None, bool]:
+    """(how many keys this node's replica has, whether that is exact); None where it holds none."""
+    if isinstance(group, KeyedGroup):
+        return group.count_keys()
+    return (group.machine.stats()["keys"], True) if isinstance(group, Group) else (None, False)
 
 
 def _explain(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:

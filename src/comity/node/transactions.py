@@ -18,6 +18,7 @@ from comity.node.remote import Remote
 from comity.node.routes import ROUTE_HERE, Route
 from comity.node.served import Served
 from comity.store.commands.transactions import encode_exec
+from comity.store.listing import LISTING, keyspace_of
 
 if TYPE_CHECKING:
     from comity.node.dispatch import Dispatcher
@@ -123,7 +124,9 @@ class Transactions:
         numbers = {number for number, _ in watches}
         for args in commands:
             route = dispatcher.routes.find(args[0])
-            if route is None or (route.kind == ROUTE_HERE or not route.first_key):
+            if route is None or route.kind == ROUTE_HERE:
+                continue
+            if not route.first_key and (route.name not in LISTING or keyspace_of(args) is None):
                 continue
             group = dispatcher.group_of(route, args)
             if group is None:

@@ -40,6 +40,12 @@ def client_data(value: bytes) -> bytes:
     return value[_HEADER.size :]
 
 
+def expires_ms(value: bytes) -> int:
+    """When what is in a register expires, Unix milliseconds; 0 for never."""
+    expires: int = _HEADER.unpack_from(value)[2]
+    return expires
+
+
 class _Nothing(ExpiryIndex):
     """An expiry index of a register: the register itself knows when it expires."""
 
@@ -113,4 +119,4 @@ def _is_blind(args: list[bytes]) -> bool:
     return name in _SETS
 
 
-__all__ = ["Registers", "client_data", "encode_payload"]
+__all__ = ["Registers", "client_data", "encode_payload", "expires_ms"]

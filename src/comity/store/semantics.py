@@ -8,7 +8,7 @@ from typing import Any
 from comity.store.lattices import Lattices
 from comity.store.lattices import encode_payload as encode_lattice_payload
 from comity.store.lattices import refusal as lattice_refusal
-from comity.store.registers import Registers, encode_payload
+from comity.store.registers import Registers, encode_payload, expires_ms
 from comity.store.table import find
 
 OVERWRITES = frozenset({b"SET", b"SETEX", b"PSETEX", b"MSET", b"DEL", b"UNLINK"})
@@ -36,6 +36,12 @@ class Semantics:
         if self.kind == "lattice":
             return encode_lattice_payload(protocol, commands)
         return encode_payload(protocol, commands, key)
+
+    def exists(self, value: bytes, now_ms: int) -> bool:
+        """Whether a client sees a key that holds this at that time."""
+        if self.kind == "lattice":
+            return self.meaning.value(value, now_ms) is not None
+        return not 0 < expires_ms(value) <= now_ms
 
     def refusal(self, atomic: bool, args: Sequence[bytes]) -> str | None:
         """Why a command cannot be carried out here, None where it can. atomic: whether the protocol changes

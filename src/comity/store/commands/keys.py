@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from comity.formats.resp import OK, array
 from comity.formats.resp import integer as number
 from comity.store.commands.arguments import NO_SUCH_KEY, WRONG_DATABASE, integer, syntax_error
@@ -97,12 +101,17 @@ def keys(ctx: Context, args: list[bytes]) -> bytes:
     return array([bulk(key) for key in found if matches(key)])
 
 
-def scan(ctx: Context, args: list[bytes]) -> bytes:
-    """Some keys from a cursor on, and the next cursor.
+class ScanOptions(msgspec.Struct, frozen=True, gc=False):
+    """What SCAN was asked: from which place in the order of hashes on, which keys. type_name: b"" for any."""
 
-    A cursor is a place in the order of hashes, so none is ever stale, and whatever is there from the
-    first call to the last is returned. Keys of one hash are returned together.
-    """
+    position: int
+    pattern: bytes
+    type_name: bytes
+    count: int
+
+
+def scan_options(args: Sequence[bytes]) -> ScanOptions:
+    """The arguments of SCAN. Raises `CommandError`."""
     position = _cursor(args[1])
     pattern, type_name, count = b"*", b"", SCAN_COUNT
     for option_at in range(2, len(args), 2):
@@ -118,11 +127,22 @@ def scan(ctx: Context, args: list[bytes]) -> bytes:
             count = integer(value)
             if count < 1:
                 raise syntax_error()
-    matches = matcher(pattern)
+    return ScanOptions(position, pattern, type_name, count)
+
+
+def scan(ctx: Context, args: list[bytes]) -> bytes:
+    """Some keys from a cursor on, and the next cursor.
+
+    A cursor is a place in the order of hashes, so none is ever stale, and whatever is there from the
+    first call to the last is returned. Keys of one hash are returned together.
+    """
+    options = scan_options(args)
+    type_name, count = options.type_name, options.count
+    matches = matcher(options.pattern)
     found: list[bytes] = []
     following = 0
     last_hash = b""
-    for seen, (place, cell) in enumerate(ctx.walk(position)):
+    for seen, (place, cell) in enumerate(ctx.walk(options.position)):
         if seen >= count and place[:HASH_BYTES] != last_hash:
             following = int.from_bytes(place[:HASH_BYTES], "big")
             break
