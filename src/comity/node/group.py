@@ -377,6 +377,7 @@ class Group(Served):
             # What was answered from the history that is gone is not there to be followed.
             self.answered = last
             self._renumber()
+            self.reads.ask_anew()
         if self.reads.at:
             self.reads.release()
 

@@ -170,6 +170,11 @@ class Reads:
         for request in [request for request, (asked_ns, _) in self.rounds.items() if asked_ns <= limit]:
             self.waiting = self.rounds.pop(request)[1] + self.waiting
 
+    def ask_anew(self) -> None:
+        """What waits for an index of a history that is gone asks for one of the history there is."""
+        at, self.at = self.at, []
+        self.waiting = [run for _, runs in at for run in runs] + self.waiting
+
     def expire(self, limit: int, refusal: bytes) -> None:
         """Refuse what arrived by then: a read that was not answered did nothing."""
 

@@ -25,11 +25,11 @@ class PrimaryBackupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
     mode: "sync": an entry is committed once the primary and every backup have it on disk; "async": once the
         primary has.
-    loss_entries, loss_bytes: with async, what may be lost when the primary fails and the best backup takes
-        over: while it lacks so much, proposals are refused. 0: no bound.
-    loss_counts: whom the bound is about. "best": the best backup, for a control group that promotes it (see
-        README); "every": each backup, so whichever is promoted; a backup that is down then stops writes once
-        it lacks so much.
+    loss_entries, loss_bytes: with async, what may be lost when the primary fails and a backup takes over:
+        while it lacks so much, proposals are refused. 0: no bound.
+    loss_counts: whom the bound is about. "every": each backup, so whichever is promoted; one that is down
+        stops writes once it lacks so much, until the next view leaves it out. "best": the best backup, for a
+        control group that promotes it whatever happens (see README).
     reads: "confirm": the primary answers reads after a round in which every member confirmed the epoch;
         "lease": without one while its lease lasts. Safe only while every clock's rate stays within
         clock_drift_ppm (parts per million) of real time.
@@ -52,7 +52,7 @@ class PrimaryBackupOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     mode: str = SYNC
     loss_entries: int = 0
     loss_bytes: int = 0
-    loss_counts: str = BEST
+    loss_counts: str = EVERY
     reads: str = CONFIRM
     lease_ns: int = 500 * MILLISECOND_NS
     clock_drift_ppm: int = 10_000
