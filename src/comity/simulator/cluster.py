@@ -333,9 +333,21 @@ class Cluster:
 
     def _unsettled_registers(self, live: list[Process]) -> str | None:
         """Why the replicas of a keyspace of registers do not agree yet."""
-        if not self.trial.prefix or not self.trial.converges:
+        if not self.trial.prefix:
             return None
-        groups = [process.host.by_name.get(NAME.encode()) for process in live if process.host is not None]
+        leader = self.leader()
+        found = leader.host.keyspaces.catalogue.keyspaces.get(NAME) if leader and leader.host else None
+        if found is not None and found.view.outgoing:
+            return f"the keyspace still moves from {found.view.outgoing} to {found.view.nodes}"
+        if not self.trial.converges:
+            return None
+        # Who left keeps what it had, and is not asked.
+        holders = found.nodes if found is not None else tuple(self.processes)
+        groups = [
+            process.host.by_name.get(NAME.encode())
+            for process in live
+            if process.host is not None and process.number in holders
+        ]
         keyed = [group for group in groups if group is not None and group.keyed]
         if keyed and len({group.digest()[1] for group in keyed}) != 1:
             return "the replicas of the keyspace differ"

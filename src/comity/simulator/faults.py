@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from comity.keyspaces import definition
+from comity.keyspaces.definition import Catalogue
 from comity.replica import (
     AddMember,
     Operation,
@@ -18,6 +20,7 @@ from comity.replica import (
     TransferLeadership,
 )
 from comity.simulator.settings import Fault, Settings
+from comity.simulator.trials import NAME
 
 if TYPE_CHECKING:
     from comity.simulator.cluster import Cluster
@@ -49,6 +52,7 @@ KINDS = (
     "isolate-leader",
     "freeze-links",
 )
+"""What the swarm draws from. There is "alter" beside them: see `Nemesis._alter`."""
 
 
 def settings_of(stream: Stream, kinds: set[str]) -> Settings:
@@ -326,6 +330,22 @@ class Nemesis:
             ReplaceMembers(tuple(sorted(fault.nodes))),
         )
 
+    def _alter(self, fault: Fault) -> None:
+        """Have other nodes hold the keyspace under trial, as KEYSPACE ALTER does; the governor moves it."""
+        leader = self.cluster.leader()
+        if leader is None or leader.host is None:
+            return
+        wanted = tuple(fault.nodes)
+
+        def edit(catalogue: Catalogue) -> Catalogue:
+            return definition.changed(catalogue, NAME, nodes=wanted)
+
+        def holds(catalogue: Catalogue) -> bool:
+            return catalogue.keyspaces[NAME].nodes == wanted
+
+        change = leader.host.keyspaces.change
+        leader.stimulus(leader.life, change, edit, f"the move of {NAME}", holds, _unheard)
+
     def restore(self, node: int) -> None:
         """Make a node a voter again, in two steps."""
         member = next(member for member in self.cluster.members if member.node == node)
@@ -336,6 +356,10 @@ class Nemesis:
         leader = self.cluster.leader()
         if leader is not None and leader.host is not None:
             leader.stimulus(leader.life, leader.host.administer, "default", operation, _ignore)
+
+
+def _unheard(reply: bytes) -> None:
+    """Nobody waits for the answer."""
 
 
 def _ignore(outcome: Outcome) -> None:

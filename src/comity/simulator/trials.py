@@ -25,7 +25,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     asked; else registers lists what is asked of registers, by weight, and counters and texts say whether
     INCR and APPEND are. levels: of the clients, one is drawn for each. converges: whether all replicas
     hold the same in the end. loses: whether acknowledged writes may be lost, so that only what is said
-    about that is judged. without: faults that have no meaning here.
+    about that is judged. without: faults that have no meaning here. keys: how many registers there are.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     converges: bool = True
     loses: bool = False
     without: frozenset[str] = MEMBERSHIP
+    keys: int = 4
 
     @property
     def prefix(self) -> str:
@@ -93,7 +94,65 @@ TRIALS: dict[str, Trial] = {
     )
 }
 
+_REMOVALS = (("set", 24), ("get", 34), ("setnx", 6), ("getset", 6), ("del", 30))
+
+VARIANTS: dict[str, Trial] = {
+    trial.name: trial
+    for trial in (
+        Trial(
+            name="paxos-one-key",
+            replication="paxos",
+            converges=False,
+            registers=(("set", 34), ("get", 50), ("getset", 10), ("del", 6)),
+            counters=False,
+            texts=False,
+            keys=1,
+        ),
+        Trial(
+            name="paxos-removals",
+            replication="paxos",
+            converges=False,
+            registers=_REMOVALS,
+            counters=False,
+            texts=False,
+            keys=1,
+        ),
+        Trial(
+            name="paxos-sessions",
+            replication="paxos",
+            converges=False,
+            levels=("linearizable", "session"),
+        ),
+        Trial(
+            name="quorum-one-key",
+            replication="quorum",
+            registers=BLIND,
+            counters=False,
+            texts=False,
+            keys=1,
+        ),
+        Trial(
+            name="quorum-removals",
+            replication="quorum",
+            registers=(("set", 30), ("get", 35), ("del", 35)),
+            counters=False,
+            texts=False,
+            keys=2,
+        ),
+        Trial(
+            name="quorum-sessions",
+            replication="quorum",
+            level="session",
+            registers=BLIND,
+            counters=False,
+            texts=False,
+            levels=("session",),
+        ),
+    )
+}
+"""The same kinds asked in other ways, each to press one weak spot."""
+
 
 def trial_of(name: str) -> Trial:
     """The trial of a kind of keyspace; of a protocol without one of its own, as a replicated log."""
-    return TRIALS.get(name) or Trial(name=name, replication=name, log=True)
+    return TRIALS.get(name) or VARIANTS.get(name) or Trial(name=name, replication=name, log=True)

@@ -95,12 +95,12 @@ def _kind_of_registers(stream: Stream, client: Client, trial: Trial) -> tuple[st
         return ("count" if stream.chance(0.4) else "see"), f"own{client.number}"
     draw = stream.below(100)
     if client.number % 4 == 3:
-        return "get", f"register{stream.below(4)}"
+        return "get", f"register{stream.below(trial.keys)}"
     if draw < 15 and trial.counters:
         return ("incr" if stream.chance(0.7) else "get"), f"counter{stream.below(2)}"
     if draw < 25 and trial.texts:
         return ("append" if stream.chance(0.6) else "get"), f"text{stream.below(2)}"
-    return _weighted(stream, trial.registers), f"register{stream.below(4)}"
+    return _weighted(stream, trial.registers), f"register{stream.below(trial.keys)}"
 
 
 def _weighted(stream: Stream, kinds: tuple[tuple[str, int], ...]) -> str:

@@ -1,0 +1,155 @@
+"""Mixtures of faults in which bugs of Paxos and of quorums can show.
+
+Nobody leads there: what presses them is contention, what is late, crashes before the disk, and moves. The
+options are those of the keyspace under trial.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from comity.replica import Stream
+from comity.simulator.mutants.mutation import Plan
+from comity.simulator.settings import Fault, Settings
+
+MS = 1_000_000
+World = tuple[Settings, tuple[Fault, ...]]
+
+
+def lossy(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Frames lost, repeated and late; now and then a node is cut off."""
+    settings = Settings(
+        latency_us=300,
+        jitter_us=stream.pick((500, 3000)),
+        loss=0.15,
+        duplicate=0.1,
+        reorder=0.1,
+        fsync_us=(150, 1500),
+    )
+    return settings, _spread(
+        stream, ("isolate", "one-way", "freeze-links"), nodes, duration_ms, 300, (50, 200)
+    )
+
+
+def bounces(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Crashes in quick succession over slow disks that keep nothing they need not, back at once."""
+    settings = Settings(
+        latency_us=100,
+        jitter_us=100,
+        loss=0.15,
+        fsync_us=(5_000, 60_000),
+        in_turn=0.3,
+    )
+    return settings, _spread(stream, ("crash",), nodes, duration_ms, 60, (1, 5, 20))
+
+
+def clocks_back(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Clocks jump far to both sides while nodes crash."""
+    settings = Settings(latency_us=300, jitter_us=500, loss=0.05, fsync_us=(150, 1500))
+    return settings, _spread(stream, ("jump", "crash"), nodes, duration_ms, 60, (5, 20))
+
+
+def removals(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Tombstones are collected at once, and messages are lost, repeated and very late."""
+    settings = Settings(
+        latency_us=100,
+        jitter_us=stream.pick((300, 1000)),
+        loss=0.05,
+        duplicate=0.2,
+        reorder=0.15,
+        fsync_us=(150, 1000),
+        options={"collect_ns": 2 * MS, "retry_ns": 20 * MS},
+    )
+    return settings, _spread(
+        stream, ("one-way", "freeze-links", "isolate"), nodes, duration_ms, 400, (20, 100)
+    )
+
+
+def moves(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """The keyspace moves to other nodes again and again; some hear of it late."""
+    settings = Settings(
+        latency_us=300,
+        jitter_us=stream.pick((300, 3000)),
+        loss=0.02,
+        fsync_us=(150, 1000),
+        replicas=3,
+        options={"retry_ns": 50 * MS},
+    )
+    faults = _spread(
+        stream, ("isolate", "freeze-links", "freeze-links", "split"), nodes, duration_ms, 300, (300, 900)
+    )
+    return settings, _merged(_alters(stream, nodes, duration_ms, 350), faults)
+
+
+def calm_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """The same, often, with nothing else wrong."""
+    settings = Settings(
+        latency_us=300,
+        jitter_us=stream.pick((300, 3000)),
+        fsync_us=(150, 1000),
+        replicas=3,
+    )
+    return settings, _alters(stream, nodes, duration_ms, 150)
+
+
+def returns(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Nodes leave and come back while keys are removed and the removals forgotten."""
+    settings, faults = calm_moves(stream, nodes, duration_ms)
+    options = {"collect_ns": 2 * MS, "retry_ns": 20 * MS, "sweep_ns": 20 * MS}
+    return msgspec.structs.replace(settings, options=options), faults
+
+
+def optioned(plan: Plan, **options: Any) -> Plan:
+    """A plan, with options of the keyspace."""
+
+    def planned(stream: Stream, nodes: int, duration_ms: int) -> World:
+        settings, faults = plan(stream, nodes, duration_ms)
+        return msgspec.structs.replace(settings, options={**settings.options, **options}), faults
+
+    return planned
+
+
+def _alters(stream: Stream, nodes: int, duration_ms: int, gap_ms: int) -> tuple[Fault, ...]:
+    """Moves to three nodes each."""
+    faults = []
+    at_ms = 200 + stream.below(gap_ms)
+    while at_ms < duration_ms - 200:
+        chosen = tuple(sorted(stream.shuffled(list(range(1, nodes + 1)))[:3]))
+        faults.append(Fault(at_ms=at_ms, kind="alter", nodes=chosen))
+        at_ms += gap_ms // 2 + stream.below(gap_ms)
+    return tuple(faults)
+
+
+def _merged(*several: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    return tuple(sorted((fault for faults in several for fault in faults), key=lambda fault: fault.at_ms))
+
+
+def _spread(
+    stream: Stream,
+    kinds: tuple[str, ...],
+    nodes: int,
+    duration_ms: int,
+    gap_ms: int,
+    durations: tuple[int, ...],
+) -> tuple[Fault, ...]:
+    faults = []
+    at_ms = 200
+    while at_ms < duration_ms - 200:
+        kind = stream.pick(kinds)
+        order = stream.shuffled(list(range(1, nodes + 1)))
+        chosen = {"split": order[: nodes // 2], "one-way": order[:2], "freeze-links": order[:2]}.get(
+            kind, order[:1]
+        )
+        faults.append(
+            Fault(
+                at_ms=at_ms,
+                kind=kind,
+                nodes=tuple(chosen),
+                duration_ms=stream.pick(durations),
+                amount=stream.between(-3000, 3000) if kind == "jump" else 0,
+            )
+        )
+        at_ms += 1 + stream.below(2 * gap_ms)
+    return tuple(faults)
