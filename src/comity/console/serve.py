@@ -36,6 +36,12 @@ def serve(
     keyspaces: Annotated[
         str | None, typer.Option(help="Keyspaces beside 'default', comma separated.")
     ] = None,
+    keyspace: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A keyspace to be created if missing: NAME=REPLICATION[:LEVEL]; may be given several times."
+        ),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console.")] = None,
     stop_with_stdin: Annotated[
@@ -47,6 +53,7 @@ def serve(
     flags: dict[str, Any] = {
         name: value for name, value in locals().items() if name not in {"config", "stop_with_stdin"}
     }
+    flags["keyspace"] = keyspace or None
     try:
         _serve(config, flags, stop_with_stdin)
     except StartError as error:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
+KEYSPACES_TIMEOUT_S = 15.0
 
 
 def up(
@@ -25,6 +28,12 @@ def up(
     data: Annotated[Path, typer.Option(help="Where the nodes keep their data.")] = Path("comity-data"),
     engine: Annotated[str, typer.Option(help="rocksdb, or memory, which forgets.")] = "rocksdb",
     keyspaces: Annotated[str, typer.Option(help="Keyspaces beside 'default', comma separated.")] = "",
+    keyspace: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A keyspace to be created if missing: NAME=REPLICATION[:LEVEL]; may be given several times."
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     config: Annotated[
         Path | None, typer.Option(help="A TOML file with further settings for every node.")
@@ -33,8 +42,23 @@ def up(
     """Start nodes 1..N, print a line beginning with 'ready' when all serve, stop them on a signal."""
     if engine == "memory":
         _say("the memory engine forgets everything when it stops")
-    local = LocalCluster(nodes, host, base_port, data, engine, keyspaces, config)
+    _check(keyspace)
+    local = LocalCluster(nodes, host, base_port, data, engine, keyspaces, config, keyspace or ())
     raise typer.Exit(local.run())
+
+
+def _check(keyspaces: list[str] | None) -> None:
+    """Say what is wrong once, rather than in the log of every node."""
+    if not keyspaces:
+        return
+    from comity.server.errors import SettingsError
+    from comity.server.settings import load
+
+    try:
+        load(None, {"keyspace": keyspaces}, {})
+    except SettingsError as error:
+        _say(str(error).replace(" from the command line", ""))
+        raise typer.Exit(2) from None
 
 
 class LocalCluster:
@@ -49,7 +73,9 @@ class LocalCluster:
         engine: str,
         keyspaces: str,
         config: Path | None,
+        created: Sequence[str] = (),
     ) -> None:
+        self.created = created
         self.numbers = range(1, nodes + 1)
         self.host = host
         self.base_port = base_port
@@ -82,7 +108,7 @@ class LocalCluster:
                 self._start(node)
             if not self._wait_ready():
                 return 0 if self.stopping else 1
-            self._say_ready()
+            self._say_ready(self._wait_keyspaces())
             return self._watch()
         finally:
             self._stop()
@@ -98,6 +124,8 @@ class LocalCluster:
         command += ["--admin", self.address(node, 200), "--stop-with-stdin"]
         if self.keyspaces:
             command += ["--keyspaces", self.keyspaces]
+        for keyspace in self.created:
+            command += ["--keyspace", keyspace]
         if self.config is not None:
             command += ["--config", str(self.config)]
         with self.log(node).open("ab") as log:
@@ -126,12 +154,49 @@ class LocalCluster:
         except (OSError, urllib.error.URLError):
             return False
 
-    def _say_ready(self) -> None:
+    def _wait_keyspaces(self) -> dict[str, str]:
+        """Wait until every node serves the keyspaces of the settings; {name: replication:level} of those it
+        does. What is wrong with the others is said."""
+        deadline = time.monotonic() + KEYSPACES_TIMEOUT_S
+        while True:
+            found = [self._settled(node) for node in self.numbers]
+            said = {name: each for settings in found for name, each in settings.items()}
+            late = [
+                name
+                for settings in found
+                for name, each in settings.items()
+                if each["state"] != "active" and not each["error"]
+            ]
+            if not late or self.stopping or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        for name, each in said.items():
+            if each["error"] or name in late:
+                _say(f"keyspace {name!r}: {each['error'] or 'not created yet, see /status'}")
+        return {
+            name: f"{each['replication']}:{each['level']}"
+            for name, each in said.items()
+            if each["state"] == "active"
+        }
+
+    def _settled(self, node: int) -> dict[str, dict[str, str]]:
+        """What a node says of the keyspaces of its settings."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address(node, 200)}/status", timeout=5) as answer:
+                status: dict[str, Any] = json.load(answer)
+        except (OSError, urllib.error.URLError, ValueError):
+            return {}
+        settings: dict[str, dict[str, str]] = status["catalogue"]["settings"]
+        return settings
+
+    def _say_ready(self, keyspaces: dict[str, str]) -> None:
         parts = (("redis", 0), ("peer", 100), ("admin", 200))
         said = " ".join(
             f"{name}={','.join(self.address(node, offset) for node in self.numbers)}"
             for name, offset in parts
         )
+        if keyspaces:
+            said += " keyspaces=" + ",".join(f"{name}={kind}" for name, kind in keyspaces.items())
         print(f"ready {said} data={self.data}", flush=True)  # noqa: T201
 
     def _watch(self) -> int:

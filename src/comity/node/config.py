@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from comity.keyspaces.creation import Wish
 from comity.replica import NEVER, Member
 
 MILLISECOND_NS = 1_000_000
@@ -78,7 +79,8 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     node: this node's number, 1 or more. cluster: a name; nodes of other clusters are refused.
     members: the first membership, used only where the disk holds none.
     joining: this node is not in the first membership; it waits to be added.
-    keyspaces: served from the start, "default" always among them.
+    keyspaces: served from the start, "default" always among them. wanted: to be created, once, where the
+        control group's catalogue lacks them.
     """
 
     node: int
@@ -86,6 +88,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[Member, ...] = ()
     joining: bool = False
     keyspaces: tuple[KeyspaceConfig, ...] = (KeyspaceConfig(name="default"),)
+    wanted: tuple[Wish, ...] = ()
     bounds: Bounds = Bounds()
     version: str = ""
 
@@ -95,6 +98,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
         names = [keyspace.name for keyspace in self.keyspaces]
         if "default" not in names:
             raise ConfigError("keyspaces lack 'default', where keys without a keyspace of their own belong")
+        names += [wish.name for wish in self.wanted]
         if len(set(names)) != len(names):
             raise ConfigError(f"keyspaces name one twice: {', '.join(sorted(names))}")
         for name in names:

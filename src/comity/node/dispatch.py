@@ -70,7 +70,9 @@ class Dispatcher:
     def groups_changed(self) -> None:
         """Keyspaces came or went."""
         host = self.host
-        self._only = host.default if len(host.by_name) == 1 and host.keyspaces.ready else None
+        keyspaces = host.keyspaces
+        alone = len(host.by_name) == 1 and keyspaces.ready and not keyspaces.wanted.missing
+        self._only = host.default if alone else None
 
     # -- connections
 
@@ -533,7 +535,8 @@ class Dispatcher:
         found = host.by_name.get(name)
         if found is not None:
             return found
-        return host.default if host.keyspaces.ready else host.keyspaces.unknown
+        keyspaces = host.keyspaces
+        return host.default if keyspaces.ready and name not in keyspaces.wanted.missing else keyspaces.unknown
 
     # -- answers
 

@@ -661,7 +661,11 @@ class Host:
             "stopping": self.stopping,
             "links": {peer: peer in self.up for peer in sorted(self._links)},
             "groups": {group.name: group.status() for group in self.groups.values()},
-            "catalogue": {"version": self.keyspaces.catalogue.version, "confirmed": self.keyspaces.confirmed},
+            "catalogue": {
+                "version": self.keyspaces.catalogue.version,
+                "confirmed": self.keyspaces.confirmed,
+                "settings": self.keyspaces.wanted.status(),
+            },
             "connections": len(self.dispatcher.connections),
             "journal": {
                 "segments": self.journal.segments,

@@ -12,7 +12,8 @@ import msgspec
 
 from comity.formats import resp
 from comity.keyspaces import definition, explain
-from comity.keyspaces.choices import checked_options, chosen_level, find_protocol
+from comity.keyspaces.choices import chosen_level, find_protocol
+from comity.keyspaces.creation import Wish, creation
 from comity.keyspaces.definition import ACTIVE, Catalogue, KeyspaceError
 from comity.node.connection import LOG, Connection, Run
 from comity.node.group import Group
@@ -62,18 +63,17 @@ def _create(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
     host = dispatcher.host
     name = _name(args)
     words, options = _options(args)
-    replication = words.get("REPLICATION", "raft")
-    protocol = find_protocol(host.protocols, replication)
-    checked = checked_options(protocol, options)
-    members = host.default.core.members.voters
-    replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else len(members)
-    level = chosen_level(protocol, checked, replicas, words.get("CONSISTENCY"))
-
-    def edit(catalogue: Catalogue) -> Catalogue:
-        nodes = definition.choose_nodes(members, replicas, catalogue.numbers)
-        return definition.create(
-            catalogue, name, replication=replication, level=level, options=checked, nodes=nodes
-        )
+    replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else 0
+    if "REPLICAS" in words and not replicas:
+        raise KeyspaceError("0 replicas hold nothing; choose 1 or more")
+    wish = Wish(
+        name=name,
+        replication=words.get("REPLICATION", "raft"),
+        level=words.get("CONSISTENCY", ""),
+        replicas=replicas,
+        options=options,
+    )
+    edit = creation(host.protocols, host.default.core.members.voters, wish)
 
     def holds(catalogue: Catalogue) -> bool:
         found = catalogue.keyspaces.get(name)

@@ -15,6 +15,7 @@ import msgspec
 
 from comity.formats import resp
 from comity.keyspaces import definition
+from comity.keyspaces.creation import Edit
 from comity.keyspaces.definition import ACTIVE, ANNOUNCED, Catalogue, Keyspace, KeyspaceError
 from comity.node import messages
 from comity.node.config import MILLISECOND_NS
@@ -22,6 +23,7 @@ from comity.node.connection import Connection, Run
 from comity.node.governor import Governor
 from comity.node.remote import Remote
 from comity.node.served import Served, Unknown
+from comity.node.wanted import Wanted
 from comity.replica import NEVER, Outcome, ReadAt
 from comity.store.commands.catalogue import NAME
 
@@ -37,8 +39,6 @@ WAITING_CHANGES = 100
 
 UNKNOWN_NUMBER = 0xFFFF_FFFE
 STARTING = "LOADING this node does not know yet which keyspaces there are"
-
-Edit = Callable[[Catalogue], Catalogue]
 
 
 class Change:
@@ -75,6 +75,7 @@ class Keyspaces:
         self.unknown = Unknown(host, UNKNOWN_NUMBER, "?", host.default.protocol)
         """Where keys belong whose keyspace this node does not know yet."""
         self.unknown.closed = STARTING
+        self.wanted = Wanted(self)
         self._version = 0
         self._adopted_ns = 0
         self._numbers: dict[str, int] = {}
@@ -119,17 +120,19 @@ class Keyspaces:
             self._adopt()
         if not self.ready and 0 <= self._ready_at <= machine.applied:
             self.ready = True
+            self.wanted.settle()
             self._reopen()
         if self.confirmed < self._version and self._quiet():
             self.confirmed = self._version
             self._report_ns = host.now_ns
         if self.waiting:
             self._answer_waiting()
+        self.wanted.consider()
 
     @property
     def due_ns(self) -> int:
         """When `wake` wants to be called."""
-        due = min(self._ask_ns, self._report_ns, self.governor.due_ns)
+        due = min(self._ask_ns, self._report_ns, self.governor.due_ns, self.wanted.due_ns)
         return min(due, self.waiting[0].due_ns) if self.waiting else due
 
     def wake(self) -> None:
@@ -142,6 +145,9 @@ class Keyspaces:
         if now >= self._report_ns:
             self._report()
         self.governor.wake(now)
+        if self.waiting:
+            self._answer_waiting()
+        self.wanted.consider()
 
     def _quiet(self) -> bool:
         """Whether everything asked under an older catalogue is answered."""
@@ -164,6 +170,8 @@ class Keyspaces:
                 host.remove_group(number)
         for keyspace in wanted.values():
             self._bring_in_line(keyspace)
+        if self.ready:
+            self.wanted.settle()
         self._reopen()
         host.members_changed()
         host.note("catalogue adopted", version=version, keyspaces=len(wanted))
@@ -192,6 +200,7 @@ class Keyspaces:
         for keyspace in self.catalogue.keyspaces.values():
             group = self.host.groups.get(keyspace.number) or self.host.elsewhere[keyspace.number]
             group.closed = self._closed(keyspace, group)
+        self.unknown.closed = self.wanted.closed if self.ready and self.wanted.missing else STARTING
         self.host.dispatcher.groups_changed()
 
     def _closed(self, keyspace: Keyspace, group: Served) -> str:

@@ -15,6 +15,7 @@ from comity.protocols.raft import RaftOptions
 from comity.replica import Member
 from comity.server.errors import SettingsError
 from comity.server.links import split_address
+from comity.server.wishes import wish, wishes_from
 
 ENGINES = ("rocksdb", "memory")
 PREFIX = "COMITY_"
@@ -31,8 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node: this node's number. cluster: its name; nodes of other names are refused. data: the data
     directory. engine: rocksdb or memory. redis, peer, admin: host:port to listen on; admin "" for
     none. members: N=peer/redis addresses of the first membership, comma separated; empty for a
-    cluster of one. joining: wait to be added instead. keyspaces: beside default. log_level,
-    log_format: what goes to stderr. stop_timeout_s: how long a graceful stop may take.
+    cluster of one. joining: wait to be added instead. keyspaces: beside default, served from the start
+    and replicated by raft. keyspace: tables, by name, of those to be created where they are missing, as
+    KEYSPACE CREATE would. log_level, log_format: what goes to stderr. stop_timeout_s: how long a
+    graceful stop may take.
     """
 
     node: int = 1
@@ -45,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     members: str = ""
     joining: bool = False
     keyspaces: str = ""
+    keyspace: dict[str, dict[str, Any]] = {}
     log_level: str = "info"
     log_format: str = "auto"
     stop_timeout_s: float = 10.0
@@ -62,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 members=self.membership(),
                 joining=self.joining,
                 keyspaces=self._keyspaces(),
+                wanted=tuple(wish(name, table) for name, table in self.keyspace.items()),
                 bounds=msgspec.convert(self.bounds, Bounds),
                 version=version,
             )
@@ -111,6 +116,11 @@ def load(
         ("the command line", {name: value for name, value in flags.items() if value is not None}),
     ):
         for name, value in found.items():
+            if name == "keyspace" or (name == "keyspaces" and not isinstance(value, str)):
+                # [keyspaces.NAME] in a file, --keyspace on the command line: by name, the latter wins.
+                values["keyspace"] = {**values.get("keyspace", {}), **wishes_from(value, source)}
+                sources["keyspace"] = source
+                continue
             if isinstance(value, dict) and isinstance(values.get(name), dict):
                 values[name] = {**values[name], **value}
             else:
@@ -205,6 +215,8 @@ def _validate(settings: Settings, sources: Mapping[str, str]) -> None:
         raise SettingsError(f"log_level is {settings.log_level!r}; use debug, info, warning or error")
     if settings.log_format not in ("auto", "json", "console"):
         raise SettingsError(f"log_format is {settings.log_format!r}; use auto, json or console")
+    for name, table in settings.keyspace.items():
+        wish(name, table)
     for name in ("redis", "peer", "admin"):
         text = getattr(settings, name)
         if text or name != "admin":
