@@ -22,6 +22,9 @@ from comity.replica import (
 LEVELS = (LINEARIZABLE, SEQUENTIAL, CAUSAL, SESSION, EVENTUAL)
 """All levels, the strongest first. Every replicated log can give all of them."""
 
+MOST = 1 << 48
+"""Of any option: three days in nanoseconds, and more bytes than a node holds."""
+
 AnyProtocol = Protocol | KeyedProtocol
 
 
@@ -46,7 +49,13 @@ def checked_options(protocol: AnyProtocol, options: Mapping[str, str]) -> dict[s
     except (msgspec.ValidationError, ValueError) as error:
         raise KeyspaceError(f"the options of {protocol.name}: {error}") from None
     values = msgspec.to_builtins(built)
-    return {name: values[name] for name in options}
+    chosen = {name: values[name] for name in options}
+    for name, value in chosen.items():
+        if isinstance(value, int) and abs(value) > MOST:
+            raise KeyspaceError(
+                f"the options of {protocol.name}: {name} is {value}; {MOST} is the most, and too much"
+            )
+    return chosen
 
 
 def promise_of(protocol: AnyProtocol, options: Mapping[str, Any], replicas: int) -> Promise | None:

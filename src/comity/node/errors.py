@@ -7,5 +7,6 @@ INDETERMINATE = (
     b"-INDETERMINATE no answer within the deadline; the command may have been or may yet be carried out\r\n"
 )
 NOT_KEPT = b"-INDETERMINATE the command was carried out once, but its answer is no longer kept\r\n"
+PARTLY = b"-INDETERMINATE the command was carried out on some keys; on others it was not or may yet be\r\n"
 OVERLOADED = b"-TRYAGAIN too many commands are waiting on this node: nothing was done; try again later\r\n"
 NO_MEMBER = b"-CLUSTERDOWN this node is not a member of the cluster: nothing was done; use another one\r\n"

@@ -7,18 +7,22 @@ protocol promises nothing about several keys anyway; they are then one operation
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from comity.formats import resp
 from comity.node.connection import Connection, Run
-from comity.node.errors import INDETERMINATE, NO_QUORUM
+from comity.node.errors import INDETERMINATE, NO_QUORUM, PARTLY
 from comity.node.served import Served
 from comity.replica import (
+    CAUSAL,
     LINEARIZABLE,
     NEVER,
     REASON_INVALID,
     REASON_OVERLOADED,
+    SEQUENTIAL,
+    SESSION,
     Answered,
     KeyedCore,
     KeyedProtocol,
@@ -31,6 +35,7 @@ from comity.replica import (
 from comity.store import listing
 from comity.store.cells import CellStore
 from comity.store.semantics import Semantics
+from comity.store.table import wrong_arity
 
 if TYPE_CHECKING:
     from comity.node.host import Host
@@ -38,6 +43,9 @@ if TYPE_CHECKING:
 
 RUN_COMMANDS = 1024
 """Commands of one connection taken at once."""
+
+IN_ORDER = frozenset({SEQUENTIAL, CAUSAL, SESSION})
+"""Levels at which what a session does later is not seen before what it did earlier, whatever the keys."""
 
 SUMS = frozenset({"del", "unlink", "exists", "touch"})
 ONE_BY_ONE = {"mget": b"GET", "mset": b"SET"}
@@ -48,16 +56,21 @@ SEVERAL = SUMS | ONE_BY_ONE.keys()
 class KeyedRun:
     """Commands of one connection that are answered together, in order."""
 
-    __slots__ = ("answers", "busy", "connection", "level", "missing", "run")
+    __slots__ = ("answers", "asked", "busy", "connection", "in_order", "level", "missing", "number", "run")
 
     def __init__(self, connection: Connection, count: int, level: str, run: Run) -> None:
+        self.number = 0
         self.connection = connection
         self.run = run
         self.level = level
         self.answers: list[bytes] = [b""] * count
         self.missing = count
-        self.busy: dict[bytes, list[_Part]] = {}
-        """Keys with an operation under way, and what waits behind it."""
+        self.in_order = False
+        """Whether each operation waits for the one before it."""
+        self.busy: dict[bytes, deque[_Part]] = {}
+        """Keys (or all of them as one) with an operation under way, and what waits behind it."""
+        self.asked: dict[int, None] = {}
+        """The operations under way."""
 
 
 class _Part:
@@ -87,18 +100,22 @@ class _Part:
 class _Gather:
     """The answers of one command on several keys, and how they become one."""
 
-    __slots__ = ("answers", "missing", "name")
+    __slots__ = ("answers", "missing", "name", "writes")
 
-    def __init__(self, name: str, count: int) -> None:
+    def __init__(self, name: str, count: int, writes: bool) -> None:
         self.name = name
+        self.writes = writes
         self.answers: list[bytes] = [b""] * count
         self.missing = count
 
     def reply(self) -> bytes:
         """One answer out of all."""
-        for answer in self.answers:
-            if answer[:1] == b"-":
-                return answer
+        errors = [answer for answer in self.answers if answer[:1] == b"-"]
+        if errors:
+            # What says that nothing was done must be true of every key.
+            kept = not self.writes or len(errors) == len(self.answers)
+            whole = kept and not any(answer.startswith(b"-INDETERMINATE") for answer in errors)
+            return errors[0] if whole or len(set(self.answers)) == 1 else PARTLY
         if self.name == "mget":
             return resp.array(self.answers)
         if self.name == "mset":
@@ -127,6 +144,8 @@ class KeyedGroup(Served):
         self.core = core
         self.machine = machine
         self.semantics = semantics
+        self.runs: dict[int, KeyedRun] = {}
+        """Not answered, in the order they came."""
         self.requests: dict[int, _Part] = {}
         self.behind = 0
         """Parts that wait for one on the same key."""
@@ -135,6 +154,8 @@ class KeyedGroup(Served):
 
     def unsuited(self, route: Route, args: list[bytes], keys: Sequence[bytes], level: str) -> bytes | None:
         """The error of a command that this keyspace cannot carry out; None for one it can."""
+        if route.name == "mset" and len(args) % 2 == 0:
+            return wrong_arity(route.command)
         reason = self.semantics.refusal(self.protocol.atomic, args)
         if reason is None and len(keys) != 1:
             if route.name not in SEVERAL:
@@ -149,12 +170,16 @@ class KeyedGroup(Served):
 
     def submit(self, run: KeyedRun, commands: list[tuple[Route, list[bytes], list[bytes]]]) -> None:
         """Carry out commands of a connection: (route, arguments, keys) each."""
+        run.number = self.host.request()
+        self.runs[run.number] = run
+        # A replica alone carries them out in order anyway; others would each go their own way.
+        run.in_order = run.level in IN_ORDER and self.semantics.kind == "register"
         for slot, (route, args, keys) in enumerate(commands):
             writes = "write" in route.command.flags
             if len(keys) == 1:
                 self._begin(_Part(run, slot, keys[0], args, writes))
                 continue
-            gather = _Gather(route.name, len(keys))
+            gather = _Gather(route.name, len(keys), writes)
             name = ONE_BY_ONE.get(route.name, args[0])
             for position, key in enumerate(keys):
                 words = [name, key, args[2 + 2 * position]] if route.name == "mset" else [name, key]
@@ -173,14 +198,16 @@ class KeyedGroup(Served):
         return value is not None and self.semantics.exists(value, self.host.wall_ms)
 
     def _begin(self, part: _Part) -> None:
-        """Ask for it now, or behind what the same run wants of the same key."""
-        if not self.protocol.atomic:
-            waiting = part.owner.busy.get(part.key)
+        """Ask for it now, or behind what of the same run has to come before."""
+        owner = part.owner
+        if owner.in_order or not self.protocol.atomic:
+            place = b"" if owner.in_order else part.key
+            waiting = owner.busy.get(place)
             if waiting is not None:
                 waiting.append(part)
                 self.behind += 1
                 return
-            part.owner.busy[part.key] = []
+            owner.busy[place] = deque()
         self._ask(part)
 
     def _ask(self, part: _Part) -> None:
@@ -195,6 +222,7 @@ class KeyedGroup(Served):
         )
         request = host.request()
         self.requests[request] = part
+        owner.asked[request] = None
         self.core.execute(host.now_ns, request, operation)
 
     def on_reply(self, reply: Reply, now_ns: int) -> None:
@@ -202,6 +230,7 @@ class KeyedGroup(Served):
         part = self.requests.pop(reply.request, None)
         if part is None:
             return
+        del part.owner.asked[reply.request]
         outcome = reply.outcome
         if isinstance(outcome, Answered):
             if outcome.token:
@@ -214,14 +243,15 @@ class KeyedGroup(Served):
             self._done(part, INDETERMINATE)
 
     def _done(self, part: _Part, answer: bytes) -> None:
-        if not self.protocol.atomic:
-            waiting = part.owner.busy[part.key]
-            if waiting:
-                self.behind -= 1
-                self._ask(waiting.pop(0))
-                self.host.dirty(self)
-            else:
-                del part.owner.busy[part.key]
+        owner = part.owner
+        place = b"" if owner.in_order else part.key
+        waiting = owner.busy.get(place)
+        if waiting:
+            self.behind -= 1
+            self._ask(waiting.popleft())
+            self.host.dirty(self)
+        else:
+            owner.busy.pop(place, None)
         self._answer(part, answer)
 
     def _answer(self, part: _Part, answer: bytes) -> None:
@@ -236,6 +266,7 @@ class KeyedGroup(Served):
         owner.answers[part.slot] = answer
         owner.missing -= 1
         if not owner.missing:
+            del self.runs[owner.number]
             self.host.deliver([owner.run], owner.answers)
 
     def join_tokens(self, first: bytes, second: bytes) -> bytes:
@@ -243,8 +274,8 @@ class KeyedGroup(Served):
         return self.core.join_tokens(first, second) if first else second
 
     def oldest_ns(self) -> int:
-        """When the first operation under way arrived."""
-        return next(iter(self.requests.values())).owner.run.arrived_ns if self.requests else NEVER
+        """When the first run arrived that is not answered."""
+        return next(iter(self.runs.values())).run.arrived_ns if self.runs else NEVER
 
     # -- the turn
 
@@ -262,7 +293,7 @@ class KeyedGroup(Served):
     def deadline_ns(self) -> int:
         """When the core or the first request wants attention."""
         deadline = self.core.deadline_ns
-        if self.requests:
+        if self.runs:
             deadline = min(deadline, self.oldest_ns() + self.host.config.bounds.request_deadline_ns)
         return deadline
 
@@ -271,17 +302,25 @@ class KeyedGroup(Served):
         if self.core.deadline_ns <= now_ns:
             self.core.wake(now_ns)
         limit = now_ns - self.host.config.bounds.request_deadline_ns
-        while self.requests:
-            request, part = next(iter(self.requests.items()))
-            if part.owner.run.arrived_ns > limit:
-                return
-            del self.requests[request]
+        while self.oldest_ns() <= limit:
+            self._give_up(next(iter(self.runs.values())), now_ns)
+
+    def _give_up(self, run: KeyedRun, now_ns: int) -> None:
+        """Answer everything of a run with what is known: what waited behind another was never asked for."""
+        behind = [part for waiting in run.busy.values() for part in waiting]
+        asked, run.asked, run.busy = run.asked, {}, {}
+        self.behind -= len(behind)
+        for request in asked:
+            part = self.requests.pop(request)
             outcome = self.core.abandon(now_ns, request)
-            behind = part.owner.busy.pop(part.key, [])
-            self.behind -= len(behind)
             self._answer(part, NO_QUORUM if isinstance(outcome, Refused) else INDETERMINATE)
-            for later in behind:
-                self._answer(later, NO_QUORUM)
+        for part in behind:
+            self._answer(part, NO_QUORUM)
+
+    def give_up(self) -> None:
+        """The keyspace is no more: nobody will ask its core again."""
+        for run in list(self.runs.values()):
+            self._give_up(run, self.host.now_ns)
 
     # -- the state
 
@@ -302,7 +341,7 @@ class KeyedGroup(Served):
     @property
     def idle(self) -> bool:
         """Whether no operation is under way."""
-        return not self.requests
+        return not self.runs
 
     def refusal(self, write: bool) -> bytes | None:
         """Too much waits already, or the catalogue says that this node has no part in it."""
@@ -342,6 +381,9 @@ class KeyedGroup(Served):
         """Audit the core and the bookkeeping of operations."""
         self.core.check()
         assert self.behind >= 0, "more operations went on than waited"
+        assert len(self.requests) == sum(len(run.asked) for run in self.runs.values()), (
+            "operations are under way that belong to no run, or are no more"
+        )
 
 
 def _refused(outcome: Refused) -> bytes:

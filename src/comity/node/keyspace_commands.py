@@ -273,7 +273,8 @@ def _options(args: Sequence[bytes]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or len(text) > 4:
+    # Some characters are digits to isdigit() and not to int().
+    if not (text.isascii() and text.isdigit()) or len(text) > 4:
         raise KeyspaceError(f"REPLICAS is {text!r}; it must be a number of nodes")
     return int(text)
 

@@ -1,0 +1,99 @@
+"""What clients ask of keyspaces that cannot be: it is refused in words, and no node stops."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.node.small_cluster import Cluster
+
+from comity.node.errors import INDETERMINATE, NO_QUORUM, PARTLY
+from comity.node.keyed import KeyedGroup
+
+CREATE = ("KEYSPACE", "CREATE")
+EVENTUAL = ("REPLICATION", "quorum", "CONSISTENCY", "eventual", "OPTION", "r", "1", "OPTION", "w", "1")
+
+
+def cluster_with(*keyspaces: tuple[str, ...], nodes: int = 3) -> Cluster:
+    cluster = Cluster(nodes)
+    cluster.elect()
+    for words in keyspaces:
+        assert cluster.call(1, (*CREATE, *words), within_ms=3000) == b"+OK\r\n"
+    cluster.run(300)
+    return cluster
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("x", "REPLICAS", "\u00b2"),
+        ("x", "REPLICAS", "-1"),
+        ("x", "OPTION", "retry_ns", "9" * 30),
+        ("x", "REPLICATION", "gossip", "OPTION", "idle_ns", "18446744073709551615"),
+        ("x", "CONSISTENCY", "a\r\n+OK"),
+        ("x", "OPTION", "heartbeat_ns", "nan"),
+        ("\u200b", "REPLICATION", "gossip"),
+    ],
+)
+def test_a_definition_that_cannot_be_is_refused(words: tuple[str, ...]) -> None:
+    cluster = Cluster(1)
+    cluster.elect()
+    reply = cluster.call(1, (*CREATE, *words))
+    assert reply.startswith(b"-ERR") and reply.count(b"\r\n") == 1
+
+
+@pytest.mark.parametrize("kind", [("REPLICATION", "gossip"), EVENTUAL])
+def test_mset_without_the_last_value_is_refused(kind: tuple[str, ...]) -> None:
+    cluster = cluster_with(("k", *kind))
+    assert cluster.call(1, ("MSET", "k:a", 1, "k:b")) == (
+        b"-ERR wrong number of arguments for 'mset' command\r\n"
+    )
+    assert cluster.call(1, ("MSET", "k:a", 1, "k:b", 2)) == b"+OK\r\n"
+
+
+def _group(cluster: Cluster, name: bytes = b"k") -> KeyedGroup:
+    group = cluster.hosts[1].by_name[name]
+    assert isinstance(group, KeyedGroup)
+    return group
+
+
+def test_a_command_done_on_some_keys_is_not_reported_as_not_done() -> None:
+    cluster = cluster_with(("k", *EVENTUAL))
+    group = _group(cluster)
+    connection = cluster.connect(1)
+    host = cluster.hosts[1]
+    host.data(connection, b"*5\r\n$4\r\nMSET\r\n$3\r\nk:a\r\n$1\r\n1\r\n$3\r\nk:b\r\n$1\r\n2\r\n")
+    first, second = list(group.requests)
+    group._answer(group.requests[first], NO_QUORUM)
+    group._answer(group.requests[second], b"+OK\r\n")
+    group.requests.clear()
+    assert b"".join(host.connections[connection].output) == PARTLY
+
+
+def test_operations_behind_others_end_with_their_deadline_whatever_comes_after_them() -> None:
+    cluster = cluster_with(("k", "REPLICATION", "quorum"))
+    cluster.cut = {(1, 2), (1, 3), (2, 1), (3, 1)}
+    deadline_ms = cluster.bounds.request_deadline_ns // 1_000_000
+    early, late = cluster.connect(1), cluster.connect(1)
+    cluster.send(1, early, ("SET", "k:a", 1), ("SET", "k:a", 2), ("SET", "k:a", 3))
+    arrived_ns = cluster.now_ns
+    cluster.run(100)
+    cluster.send(1, late, ("SET", "k:b", 1))
+    assert _group(cluster).oldest_ns() == arrived_ns
+    cluster.run(deadline_ms - 90)
+    replies = cluster.received(1, early)
+    assert replies.count(b"\r\n") == 3 and replies.endswith(NO_QUORUM * 2)
+    assert cluster.received(1, late) == b""
+    cluster.run(100)
+    assert cluster.received(1, late) in (NO_QUORUM, INDETERMINATE)
+    assert _group(cluster).idle
+
+
+def test_what_a_session_pipelines_is_carried_out_in_order() -> None:
+    """Else another could see the second write and not the first, which no session level allows."""
+    cluster = cluster_with(("k", "REPLICATION", "quorum"))
+    cluster.cut = {(1, 2), (1, 3), (2, 1), (3, 1)}
+    connection = cluster.connect(1)
+    cluster.send(1, connection, ("COMITY.CONSISTENCY", "session"), ("SET", "k:a", 1), ("SET", "k:b", 2))
+    assert len(_group(cluster).requests) == 1
+    cluster.cut.clear()
+    cluster.run(300)
+    assert cluster.received(1, connection) == b"+OK\r\n" * 3
