@@ -174,15 +174,17 @@ class Dispatcher:
 
     # -- on behalf of other nodes
 
-    def relay(self, peer: int, group: Served, relay: messages.Relay) -> None:
+    def relay(self, peer: int, number: int, relay: messages.Relay) -> None:
         """Carry out commands for another node's client; the answers go back once all are there."""
         relays = self._relays.get(peer)
         if relays is None:
             relays = self._relays[peer] = Relays()
         if not relays.is_new(relay):
             return
-        connection = connection_of(self.host, peer, group, relay)
-        error = self._not_ours(group, relay)
+        connection = connection_of(self.host, peer, number, relay)
+        group = self.host.groups.get(number)
+        # Who is told so need not wait to see that no answer comes.
+        error = MOVED if group is None else self._not_ours(group, relay)
         if error is not None:
             connection.queue.clear()
             for _ in relay.commands:
@@ -204,13 +206,15 @@ class Dispatcher:
 
     def _relayed(self, connection: Connection, relayed: Relayed) -> None:
         """Send the answers back, once all are there."""
-        if len(connection.output) < relayed.wanted:
+        output, connection.output = connection.output, []
+        if not relayed.answered(output):
             return
-        token = connection.tokens.get(relayed.number, b"")
-        answer = messages.Relayed(relayed.request, connection.output, token)
-        connection.output = []
+        number = relayed.number
+        group = self.host.groups.get(number)
+        # The next of the session's commands may go to another holder, which has to have applied as much.
+        token = group.token() if isinstance(group, Group) else connection.tokens.get(number, b"")
         connection.closed = True
-        self.host.send(relayed.peer, relayed.number, messages.KIND_RELAYED, messages.encode(answer))
+        self.host.send(relayed.peer, number, messages.KIND_RELAYED, relayed.message(token))
 
     # -- commands
 

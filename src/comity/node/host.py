@@ -394,6 +394,8 @@ class Host:
                 remote = self.elsewhere.get(number)
                 if kind == messages.KIND_RELAYED and isinstance(remote, Remote):
                     self._relayed(remote, body)
+                elif kind == messages.KIND_RELAY:
+                    self._relay(peer, number, body)
                 else:
                     metrics.peer_messages_refused += 1
                 continue
@@ -406,7 +408,7 @@ class Host:
                         self._dirty[number] = group
                     continue
                 elif kind == messages.KIND_RELAY:
-                    self.dispatcher.relay(peer, group, messages.decode_relay(body))
+                    self._relay(peer, number, body)
                     continue
                 elif kind == messages.KIND_REPORT:
                     self.keyspaces.governor.heard(peer, messages.decode_report(body))
@@ -425,6 +427,15 @@ class Host:
             group.core.receive(self.now_ns, peer, message)
             if number not in self._dirty:
                 self._stirred(group)
+
+    def _relay(self, peer: NodeId, number: int, body: bytes | memoryview) -> None:
+        try:
+            relay = messages.decode_relay(body)
+        except msgspec.DecodeError as error:
+            self.metrics.peer_messages_refused += 1
+            self.note("peer message refused", peer=peer, number=number, error=str(error))
+            return
+        self.dispatcher.relay(peer, number, relay)
 
     def _relayed(self, remote: Remote, body: bytes | memoryview) -> None:
         try:

@@ -18,6 +18,7 @@ from comity.keyspaces.definition import ACTIVE, Catalogue, KeyspaceError
 from comity.node.connection import LOG, Connection, Run
 from comity.node.group import Group
 from comity.node.keyed import KeyedGroup
+from comity.node.remote import Remote
 from comity.node.served import Served
 from comity.replica import Protocol
 
@@ -298,10 +299,23 @@ def session(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
         tokens = msgspec.msgpack.decode(data, type=dict[int, bytes])
     except (binascii.Error, msgspec.MsgspecError):
         return resp.error("ERR that is no session token; COMITY.SESSION without arguments gives one")
+    host = dispatcher.host
+    joined = connection.tokens.copy()
     for number, token in tokens.items():
-        group = dispatcher.host.groups.get(number)
-        if isinstance(group, Group) and len(token) != TOKEN_INDEX_BYTES:
+        group = host.groups.get(number) or host.elsewhere.get(number)
+        before = joined.get(number, b"")
+        if group is None:
+            if not host.keyspaces.ready:
+                joined[number] = token  # Its keyspace may be known soon.
+            continue
+        if isinstance(group.protocol, Protocol) and len(token) != TOKEN_INDEX_BYTES:
             return resp.error("ERR that session token is not of this cluster")
-        if group is not None:
-            connection.tokens[number] = group.join_tokens(connection.tokens.get(number, b""), token)
+        comparable = isinstance(group.protocol, Protocol) or not isinstance(group, Remote)
+        if not comparable and before not in (b"", token):
+            return resp.error(
+                f"ERR this connection has seen something of keyspace '{group.name}', which other nodes hold: "
+                "give the token to a new connection, or to one of those nodes"
+            )
+        joined[number] = group.join_tokens(before, token)
+    connection.tokens = joined
     return resp.OK

@@ -59,8 +59,10 @@ class Relay(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Relayed(msgspec.Struct, frozen=True, array_like=True):
-    """Their answers, one a command. token: what the session has seen now."""
+    """Their answers, one a command. incarnation, request: of the relay. token: what the session has
+    seen now."""
 
+    incarnation: int
     request: int
     replies: list[bytes]
     token: bytes
@@ -98,7 +100,10 @@ def decode_forward(body: bytes | memoryview) -> Forward:
 
 def decode_relay(body: bytes | memoryview) -> Relay:
     """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else."""
-    return _relay.decode(body)
+    try:
+        return _relay.decode(body)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"a level is not text: {error}") from None
 
 
 def decode_relayed(body: bytes | memoryview) -> Relayed:

@@ -19,13 +19,18 @@ from comity.node.errors import INDETERMINATE, NO_QUORUM, OVERLOADED
 from comity.node.keyed import KeyedRun
 from comity.node.routes import ROUTE_READ, Route
 from comity.node.served import Served
-from comity.replica import NEVER, Record, Reply, View
+from comity.replica import NEVER, Protocol, Record, Reply, View
 
 if TYPE_CHECKING:
     from comity.node.host import Host
 
 REMEMBERED = 4096
 """Relays of a node remembered beyond the newest ones: none is so late, for links are connections."""
+
+TOO_MUCH = (
+    b"-INDETERMINATE the command was carried out, and its answer is too large to be brought from the node "
+    b"that holds the keyspace: ask that node, see KEYSPACE INFO\r\n"
+)
 
 GRACE_NS = 200_000_000
 """The holder gives up first, and knows more of what became of it."""
@@ -44,6 +49,10 @@ class Remote(Served):
         """Who holds it now."""
         self._epoch = view.epoch
         self.holders = view.nodes
+
+    def join_tokens(self, first: bytes, second: bytes) -> bytes:
+        """Positions in a log can be compared here, all others by a holder only."""
+        return max(first, second) if isinstance(self.protocol, Protocol) else second or first
 
     # -- commands
 
@@ -70,7 +79,9 @@ class Remote(Served):
         host.send(target, self.number, messages.KIND_RELAY, messages.encode(relay))
 
     def relayed(self, relayed: messages.Relayed) -> None:
-        """The holder's answers."""
+        """The holder's answers. What was asked before this node started anew has the same numbers."""
+        if relayed.incarnation != self.host.incarnation:
+            return
         found = self.requests.pop(relayed.request, None)
         if found is None:
             return
@@ -180,23 +191,37 @@ class Relays:
 class Relayed:
     """At the holder: a run of commands on behalf of another node's client, as a connection of its own."""
 
-    __slots__ = ("number", "peer", "request", "wanted")
+    __slots__ = ("answers", "number", "peer", "relay", "room")
 
-    def __init__(self, peer: int, number: int, request: int, wanted: int) -> None:
+    def __init__(self, peer: int, number: int, relay: messages.Relay, room: int) -> None:
         self.peer = peer
         self.number = number
-        self.request = request
-        self.wanted = wanted
+        self.relay = relay
+        self.answers: list[bytes] = []
+        self.room = room
+
+    def answered(self, replies: list[bytes]) -> bool:
+        """Keep the next answers, as far as they are not too much for a frame; whether all are there."""
+        for reply in replies:
+            kept = reply if len(reply) <= self.room else TOO_MUCH
+            self.room -= len(kept)
+            self.answers.append(kept)
+        return len(self.answers) >= len(self.relay.commands)
+
+    def message(self, token: bytes) -> bytes:
+        """All of them, for the node that asked."""
+        relay = self.relay
+        return messages.encode(messages.Relayed(relay.incarnation, relay.request, self.answers, token))
 
 
-def connection_of(host: Host, peer: int, group: Served, relay: messages.Relay) -> Connection:
+def connection_of(host: Host, peer: int, number: int, relay: messages.Relay) -> Connection:
     """The connection that carries out a relay."""
     connection = Connection(-host.request(), "", resp.RequestParser(), host.now_ns)
     connection.protocol = relay.protocol
     connection.level = relay.level
     if relay.token:
-        connection.tokens[group.number] = relay.token
+        connection.tokens[number] = relay.token
     connection.queue = deque(relay.commands)
     connection.queue_bytes = sum(len(word) for args in relay.commands for word in args)
-    connection.relayed = Relayed(peer, group.number, relay.request, len(relay.commands))
+    connection.relayed = Relayed(peer, number, relay, host.config.bounds.request_bytes)
     return connection

@@ -37,7 +37,8 @@ def test_a_definition_that_cannot_be_is_refused(words: tuple[str, ...]) -> None:
     cluster = Cluster(1)
     cluster.elect()
     reply = cluster.call(1, (*CREATE, *words))
-    assert reply.startswith(b"-ERR") and reply.count(b"\r\n") == 1
+    assert reply.startswith(b"-ERR")
+    assert reply.count(b"\r\n") == 1
 
 
 @pytest.mark.parametrize("kind", [("REPLICATION", "gossip"), EVENTUAL])
@@ -80,7 +81,8 @@ def test_operations_behind_others_end_with_their_deadline_whatever_comes_after_t
     assert _group(cluster).oldest_ns() == arrived_ns
     cluster.run(deadline_ms - 90)
     replies = cluster.received(1, early)
-    assert replies.count(b"\r\n") == 3 and replies.endswith(NO_QUORUM * 2)
+    assert replies.count(b"\r\n") == 3
+    assert replies.endswith(NO_QUORUM * 2)
     assert cluster.received(1, late) == b""
     cluster.run(100)
     assert cluster.received(1, late) in (NO_QUORUM, INDETERMINATE)
