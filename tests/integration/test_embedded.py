@@ -124,3 +124,62 @@ def test_a_directory_is_served_after_it_was_embedded_and_embedded_after_it_was_s
         node.kill()
         with comity.open(str(node.data)) as store:
             assert store.execute("MGET", "a", "b") == [b"embedded", b"served"]
+
+
+def test_keyspaces_are_created_listed_explained_and_dropped(tmp_path: Path) -> None:
+    with comity.open(str(tmp_path / "store")) as store:
+        store.create_keyspace("carts", "gossip")
+        store.create_keyspace(
+            "stock", "quorum", consistency="session", replicas=1, options={"conflicts": "siblings"}
+        )
+        assert store.keyspaces() == [
+            {"name": "default", "replication": "raft", "level": "linearizable", "state": "active"},
+            {"name": "carts", "replication": "gossip", "level": "causal", "state": "active"},
+            {"name": "stock", "replication": "quorum", "level": "session", "state": "active"},
+        ]
+        assert store.explain("carts")["pacelc"] == "PA/EL"
+        assert store.explain("default")["pacelc"] == "PC/EC"
+        store.set("carts:1", "x")
+        store.set("stock:1", "y")
+        assert store.execute("KEYS", "carts:*") == [b"carts:1"]
+    with comity.open(str(tmp_path / "store")) as store:
+        assert (store.get("carts:1"), store.get("stock:1")) == (b"x", b"y")
+        store.drop_keyspace("carts")
+        assert [each["name"] for each in store.keyspaces()] == ["default", "stock"]
+        assert store.get("carts:1") is None
+
+
+def test_a_keyspace_that_cannot_be_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with comity.open(str(tmp_path), engine="memory") as store:
+        for arguments, named, reason in (
+            (("x", "nothing"), {}, "there is no replication 'nothing'; there are: chain"),
+            (("x", "gossip"), {"consistency": "linearizable"}, "gossip is not linearizable: "),
+            (("x", "gossip"), {"replicas": 2}, "2 replicas were asked for and the cluster has 1 members"),
+            (("x", "gossip"), {"replicas": 0}, "0 replicas hold nothing"),
+            (("x", "quorum"), {"options": {"q": 1}}, "quorum has no option 'q'"),
+            (("x:y",), {}, "without ':'"),
+            (("default",), {}, "there is a keyspace 'default' already"),
+        ):
+            with pytest.raises(CommandError) as raised:
+                store.create_keyspace(*arguments, **named)
+            assert reason in str(raised.value)
+        with pytest.raises(CommandError, match="there is no keyspace 'x'; there are: default"):
+            store.explain("x")
+        with pytest.raises(CommandError, match="there is no keyspace 'x'"):
+            store.drop_keyspace("x")
+        assert len(store.keyspaces()) == 1
+
+
+def test_keyspaces_of_the_settings_are_there_when_the_store_is_open(tmp_path: Path) -> None:
+    path = str(tmp_path / "store")
+    with comity.open(path, keyspace={"carts": {"replication": "gossip"}}) as store:
+        assert [each["name"] for each in store.keyspaces()] == ["default", "carts"]
+        store.set("carts:1", "x")
+    with comity.open(path, keyspace="carts=gossip:causal") as store:
+        assert store.get("carts:1") == b"x"
+    with pytest.raises(SettingsError, match="keyspace 'carts' of the settings: it is gossip, not chain"):
+        comity.open(path, keyspace="carts=chain")
+    with pytest.raises(SettingsError, match="2 replicas were asked for and the cluster has 1 members"):
+        comity.open(path, keyspace={"more": {"replicas": 2}})
+    with comity.open(path) as store:
+        assert store.get("carts:1") == b"x"

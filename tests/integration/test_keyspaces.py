@@ -104,6 +104,23 @@ def test_what_a_keyspace_cannot_give_is_refused_on_creation_with_the_reason(node
         client.execute_command("KEYSPACE", "CREATE", "x", "REPLICATION", "quorum", "REPLICAS", "0")
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_keys_and_scan_find_the_keys_of_a_keyspace_by_its_name(nodes: Nodes, name: str) -> None:
+    client = connect(nodes, 2)
+    wanted = {f"{name}:listed:{number}" for number in range(25)}
+    for key in wanted:
+        assert client.set(key, "x")
+    for position in range(3):
+        client = connect(nodes, position)
+        until(
+            "all keys",
+            lambda client=client: set(client.keys(f"{name}:listed:*")) == wanted,  # type: ignore[misc]
+        )
+        assert sorted(client.scan_iter(f"{name}:listed:*", count=4)) == sorted(wanted)
+        assert json.loads(client.execute_command("KEYSPACE", "INFO", name))["keys"] >= len(wanted)
+        assert not set(client.keys("*")) & wanted
+
+
 def test_the_command_line_creates_explains_alters_and_drops(nodes: Nodes) -> None:
     node = ("--node", f"127.0.0.1:{nodes.all[1].port}")
     code, out, err = comity("keyspace", "create", "carts", "--replication", "chain", "--replicas", "2", *node)

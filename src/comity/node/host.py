@@ -657,6 +657,8 @@ class Host:
             reason = group.health()
             if reason:
                 return False, f"keyspace {group.name} {reason}"
+        if not self.keyspaces.ready:
+            return False, "starting: this node does not know yet which keyspaces there are"
         return True, "ready"
 
     def status(self) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Wanted:
         def done(reply: bytes) -> None:
             self._trying = False
             if reply != resp.OK and name.encode() in self.missing:
-                self._failed(name, reply[1:].strip().decode("utf-8", "replace"))
+                self._failed(name, reply[1:].strip().decode("utf-8", "replace").removeprefix("ERR "))
 
         self._trying = True
         self.keyspaces.change(edit, f"keyspace '{name}'", holds, done)

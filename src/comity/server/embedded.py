@@ -10,20 +10,25 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import json
 import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hiredis
 
+from comity.keyspaces.definition import ACTIVE
 from comity.server.clients import Loopback
-from comity.server.errors import StartError
+from comity.server.errors import SettingsError, StartError
 from comity.server.node import Node
 from comity.server.settings import load
+
+if TYPE_CHECKING:
+    from comity.node import Host
 
 Argument = bytes | str | int | float
 Command = Sequence[Argument]
@@ -226,6 +231,46 @@ class Embedded:
         """Have a key expire; False where there is none."""
         return bool(self._shared.execute("PEXPIRE", key, milliseconds))
 
+    # -- keyspaces
+
+    def create_keyspace(
+        self,
+        name: str,
+        replication: str = "raft",
+        *,
+        consistency: str | None = None,
+        replicas: int | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        """Have keys that begin with "name:" replicated in a way of their own: KEYSPACE CREATE.
+
+        consistency: what it gives unless asked for less; the strongest level of the protocol if left out.
+        options: of the protocol. Raises `CommandError` with the reason where it cannot be.
+        """
+        words: list[Argument] = ["REPLICATION", replication]
+        if consistency is not None:
+            words += ["CONSISTENCY", consistency]
+        if replicas is not None:
+            words += ["REPLICAS", replicas]
+        for option, value in (options or {}).items():
+            words += ["OPTION", option, str(value).lower() if isinstance(value, bool) else str(value)]
+        self.execute("KEYSPACE", "CREATE", name, *words)
+
+    def drop_keyspace(self, name: str) -> None:
+        """Delete a keyspace with everything in it: KEYSPACE DROP."""
+        self.execute("KEYSPACE", "DROP", name)
+
+    def keyspaces(self) -> list[dict[str, str]]:
+        """name, replication, level and state of each keyspace, `default` first: KEYSPACE LIST."""
+        columns = ("name", "replication", "level", "state")
+        rows = self.execute("KEYSPACE", "LIST")
+        return [dict(zip(columns, map(bytes.decode, row), strict=True)) for row in rows]
+
+    def explain(self, name: str) -> dict[str, Any]:
+        """What a keyspace promises: KEYSPACE EXPLAIN name JSON, as values. See `comity explain --json`."""
+        found: dict[str, Any] = json.loads(self.execute("KEYSPACE", "EXPLAIN", name, "JSON"))
+        return found
+
     # -- life
 
     @property
@@ -287,6 +332,7 @@ class Embedded:
         try:
             shell = await node.open(listen=False)
             await asyncio.wait_for(node.serving(), READY_TIMEOUT_S)
+            await asyncio.wait_for(_keyspaces_of_settings(shell.host), READY_TIMEOUT_S)
             self._ready.set_result(None)
             failed = self._loop.create_task(shell.ended.wait())
             closed = self._loop.create_task(self._ended.wait())
@@ -308,6 +354,20 @@ class Embedded:
             for session in list(self.sessions):
                 session.leave()
             await node.close()
+
+
+async def _keyspaces_of_settings(host: Host) -> None:
+    """Wait until the keyspaces of the settings are there. Raises `SettingsError` for one that is another."""
+    while not host.keyspaces.ready:
+        await asyncio.sleep(0.002)
+    while True:
+        settled = host.keyspaces.wanted.status()
+        for name, found in settled.items():
+            if found["error"]:
+                raise SettingsError(f"keyspace {name!r} of the settings: {found['error']}")
+        if all(found["state"] == ACTIVE for found in settled.values()):
+            return
+        await asyncio.sleep(0.002)
 
 
 _LOG = logging.getLogger("comity")
@@ -363,7 +423,7 @@ def open(path: str, **settings: Any) -> Embedded:  # noqa: A001 - comity.open, a
     """Open the store in a directory, which is created where it does not exist.
 
     settings: those of `comity serve` that make sense without ports (engine, cache_bytes, cluster,
-    node, keyspaces, bounds, raft). Raises `StartError` when the directory is in use, foreign or
+    node, keyspaces, keyspace, bounds, raft). Raises `StartError` when the directory is in use, foreign or
     corrupt, or a setting cannot be used.
     """
     return Embedded(str(path), settings)

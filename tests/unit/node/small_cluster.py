@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from comity.keyspaces.creation import Wish
 from comity.node import Bounds, Host, HostConfig, Job, Journal, KeyspaceConfig
 from comity.protocols import load
 from comity.replica import Member
@@ -16,8 +17,14 @@ class Cluster:
     """Nodes 1..count. `run` lets virtual time pass; everything else happens at once."""
 
     def __init__(
-        self, count: int = 3, keyspaces: tuple[str, ...] = ("default",), bounds: Bounds | None = None
+        self,
+        count: int = 3,
+        keyspaces: tuple[str, ...] = ("default",),
+        bounds: Bounds | None = None,
+        wanted: dict[int, tuple[Wish, ...]] | None = None,
     ) -> None:
+        self.wanted = wanted or {}
+        self.notes: list[tuple[int, str, dict[str, object]]] = []
         self.now_ns = 0
         self.wall_ms = 1_700_000_000_000
         self.count = count
@@ -41,8 +48,18 @@ class Cluster:
             self.segments[node][name] = self.segments[node][name][:valid]
             if not valid:
                 del self.segments[node][name]
-        config = HostConfig(node=node, members=self.members, keyspaces=self.keyspaces, bounds=self.bounds)
-        host = Host(config, journal, self.engines[node], load(), seed=7)
+        config = HostConfig(
+            node=node,
+            members=self.members,
+            keyspaces=self.keyspaces,
+            wanted=self.wanted.get(node, ()),
+            bounds=self.bounds,
+        )
+
+        def note(event: str, **fields: object) -> None:
+            self.notes.append((node, event, fields))
+
+        host = Host(config, journal, self.engines[node], load(), 7, note)
         self.hosts[node] = host
         host.at(self.now_ns, self.wall_ms)
         host.start()
@@ -115,7 +132,9 @@ class Cluster:
             self.run(10)
             hosts = self.hosts.values()
             for host in hosts:
-                if host.health()[0] and all(g.core.leader in self.hosts for g in host.groups.values()):
+                if host.health()[0] and all(
+                    g.viewed or g.core.leader in self.hosts for g in host.groups.values()
+                ):
                     leader = host.default.core.leader
                     if all(other.default.core.leader == leader for other in hosts):
                         return leader

@@ -1,4 +1,4 @@
-"""KEYS and SCAN go to the keyspace that their pattern names, whatever replicates it and wherever it is held."""
+"""KEYS and SCAN go to the keyspace that their pattern names, whatever replicates it, whoever holds it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,9 @@ def value(data: bytes) -> Any:
 def cluster() -> Cluster:
     cluster = Cluster(3)
     cluster.elect()
-    for name in KINDS:
-        words = ("KEYSPACE", "CREATE", name, "REPLICATION", name)
+    for name, replication, replicas in (*((name, name, 3) for name in KINDS), ("two", "gossip", 2)):
+        words = ("KEYSPACE", "CREATE", name, "REPLICATION", replication, "REPLICAS", replicas)
         assert cluster.call(1, words, within_ms=2000) == b"+OK\r\n"
-    words = ("KEYSPACE", "CREATE", "two", "REPLICATION", "gossip", "REPLICAS", "2")
-    assert cluster.call(1, words, within_ms=2000) == b"+OK\r\n"
     cluster.run(500)
     for name in (*KINDS, "two"):
         for number in range(30):
