@@ -401,3 +401,9 @@ PLAIN: dict[str, Callable[[str, str], tuple[list[str], str, Any]]] = {
     "del": _delete,
 }
 RECORDED = frozenset({*PLAIN, "once", "cas"})
+def _delete_blindly(key: str, value: str) -> tuple[list[str], str, Any]:
+    """Of two removals at a time both may say that they removed it: only their effect is judged."""
+    return ["DEL", key], "delete", None
+
+
+    "delete": _delete_blindly,

@@ -417,7 +417,7 @@ class Cluster:
         )
 
 
-FINAL = frozenset({"set", "get", "cas", "setnx", "getset", "del", "incr", "append", "once"})
+FINAL = frozenset({"set", "get", "cas", "setnx", "getset", "del", "delete", "incr", "append", "once"})
 
 
 def _stopped_clock() -> int:

@@ -14,7 +14,7 @@ NAME = "t"
 """Of the keyspace under trial."""
 
 REGISTERS = (("set", 34), ("get", 40), ("setnx", 4), ("getset", 6), ("del", 5))
-BLIND = (("set", 44), ("get", 50), ("del", 6))
+BLIND = (("set", 44), ("get", 50), ("delete", 6))
 MEMBERSHIP = frozenset({"transfer", "remove", "replace"})
 
 
@@ -26,6 +26,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     INCR and APPEND are. levels: of the clients, one is drawn for each. converges: whether all replicas
     hold the same in the end. loses: whether acknowledged writes may be lost, so that only what is said
     about that is judged. without: faults that have no meaning here. keys: how many registers there are.
+    totals: counters are shared by all clients, and their sum is judged in the end. removals: counters are
+    deleted while others count, of which only convergence is asked. moves: of the clients, see `Client`.
     """
 
     name: str
@@ -134,7 +136,7 @@ VARIANTS: dict[str, Trial] = {
         Trial(
             name="quorum-removals",
             replication="quorum",
-            registers=(("set", 30), ("get", 35), ("del", 35)),
+            registers=(("set", 30), ("get", 35), ("delete", 35)),
             counters=False,
             texts=False,
             keys=2,
