@@ -32,18 +32,19 @@ test: setup
 	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) --dist worksteal
 
 lint: setup
-	$(BIN)/ruff check src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
-	$(BIN)/ruff format --check src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
+	$(BIN)/ruff check src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/measure docs/proof
+	$(BIN)/ruff format --check src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/measure docs/proof
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup
-	$(BIN)/ruff check --fix src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
-	$(BIN)/ruff format src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/proof
+	$(BIN)/ruff check --fix src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/measure docs/proof
+	$(BIN)/ruff format src tests benchmarks docs/tour docs/detectors docs/keyspaces docs/measure docs/proof
 
 docs: setup
 	$(BIN)/python docs/tour/build.py
 	$(BIN)/python docs/detectors/build.py
+	$(BIN)/python docs/measure/build.py
 	$(BIN)/python docs/keyspaces/build.py
 	$(BIN)/python docs/proof/build.py
 	$(BIN)/comity simulate --replay docs/images/space-time.case.json --diagram docs/images/space-time.svg \

@@ -1,4 +1,4 @@
-"""What every kind of keyspace promises is what is measured of it; and the dial goes from one end to the other."""
+"""What every kind of keyspace promises is what is measured of it, from one end of the dial to the other."""
 
 from __future__ import annotations
 

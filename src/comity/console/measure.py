@@ -190,10 +190,11 @@ class _Command:
 
     def head(self, plan: Plan, seeds: Sequence[int]) -> str:
         regions = ", ".join(f"{name} {len(plan.topology.nodes_in(name))}" for name in plan.topology.regions)
+        longest_ms = plan.topology.longest_us() / 1000
         return (
-            f"topology {plan.topology.name}: nodes in {regions}; longest "
-            f"round trip {plan.topology.longest_us() / 1000:g} ms; seeds: {len(seeds)}; requests have {plan.deadline_ms} ms; "
-            f"cut off for {plan.partition_ms / 1000:g} s, one minority after the other"
+            f"topology {plan.topology.name}: nodes in {regions}; longest round trip {longest_ms:g} ms; "
+            f"seeds: {len(seeds)}; requests have {plan.deadline_ms} ms; cut off for "
+            f"{plan.partition_ms / 1000:g} s, one minority after the other"
         )
 
     # -- failover

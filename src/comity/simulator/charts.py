@@ -77,7 +77,7 @@ def pacelc(measured: Sequence[Measured], promises: Mapping[str, Promise], source
     ]
     for position, each in enumerate(measured):
         y = TOP + ROW * position
-        parts.append(f'<path d="M{NAME_X} {y:.0f}H1084" stroke="#ced4da"/>')
+        parts.append(f'<path d="M{NAME_X} {y:.0f}H1150" stroke="#ced4da"/>')
         parts += _row(each, promises.get(each.kind), y, latency, served, stale)
     notes = [
         "Ticks in the middle: after the side had time to notice. Right: ○ no read was outdated, "
@@ -87,7 +87,7 @@ def pacelc(measured: Sequence[Measured], promises: Mapping[str, Promise], source
         notes.append(f"Delays: {source}.")
     for number, note in enumerate(notes):
         parts.append(_text(NAME_X, bottom + 60 + 16 * number, note, "small"))
-    return _document(1108, bottom + 76 + 16 * len(notes), parts)
+    return _document(1174, bottom + 76 + 16 * len(notes), parts)
 
 
 def _row(
@@ -147,9 +147,9 @@ def _staleness(y: float, colour: str, side: Side, stale: Axis) -> Iterable[str]:
 def failover(gaps: Sequence[Gap], *, deadline_ms: int, topology: str) -> str:
     """One row a kind: the longest time that a client was without an acknowledged write."""
     kinds = list(dict.fromkeys(gap.kind for gap in gaps))
-    top, row, left = 120, 52, 190
+    top, row, left = 120, 52, 204
     bottom = top + row * len(kinds)
-    axis = _logarithmic(left, 560, 5, 10_000, "ms without an acknowledged write (logarithmic)")
+    axis = _logarithmic(left, 560, 1, 10_000, "ms without an acknowledged write (logarithmic)")
     hits = max(gap.hits for gap in gaps)
     parts = [
         _text(NAME_X, 30, "Any one node is killed: how long do writers at the others wait?", "title"),
