@@ -14,6 +14,9 @@ from prometheus_client.core import (
     Metric,
 )
 
+LEADING = frozenset({"leader", "primary", "head"})
+"""Roles of the one replica that takes the writes."""
+
 
 class _Histogram(Protocol):
     buckets: list[int]
@@ -120,8 +123,18 @@ class _Collector:
             yield family
         leads = GaugeMetricFamily("comity_leads", "1 where this node leads.", labels=["keyspace"])
         for name, status in statuses.items():
-            leads.add_metric([name], float(status["role"] == "leader"))
+            leads.add_metric([name], float(status.get("role") in LEADING))
         yield leads
+        told = GaugeMetricFamily(
+            "comity_keyspace",
+            "What the protocol of a keyspace says of itself: every number of its status, by name.",
+            labels=["keyspace", "protocol", "what"],
+        )
+        for name, group in self._by_name():
+            if group.viewed:
+                for what, value in _numbers(statuses[name]):
+                    told.add_metric([name, group.protocol.name, what], value)
+        yield told
 
     def _by_name(self) -> Iterable[tuple[str, Any]]:
         return [(group.name, group) for group in self.host.groups.values()]
@@ -138,6 +151,15 @@ class _Collector:
         yield GaugeMetricFamily(
             "process_max_resident_memory_bytes", "Peak resident memory.", value=usage.ru_maxrss * 1024
         )
+
+
+def _numbers(status: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
+    """Every number of a status, one level of names inside names deep."""
+    for name, value in status.items():
+        if isinstance(value, (int, float)):
+            yield f"{prefix}{name}", float(value)
+        elif isinstance(value, dict) and not prefix:
+            yield from _numbers(value, f"{name}_")
 
 
 def _resident_bytes() -> int:
