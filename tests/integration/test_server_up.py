@@ -185,3 +185,61 @@ def test_the_memory_engine_says_that_it_forgets(tmp_path: Path) -> None:
     finally:
         up.process.kill()
         up.process.communicate()
+
+
+def test_keyspaces_are_created_at_the_start_and_said_with_ready(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[keyspaces.bulk]\nreplication = "quorum"\n[keyspaces.bulk.options]\nr = 1\nw = 1\n')
+    flags = ("--config", str(file), "--keyspace", "carts=gossip:session", "--keyspace", "chat=chain")
+    first = Up(tmp_path / "data", *flags)
+    try:
+        line = first.ready_line()
+        assert " keyspaces=bulk=quorum:eventual,carts=gossip:session,chat=chain:linearizable data=" in line
+        for node in range(3):
+            client = Talk(first.base + node)
+            for name in ("bulk", "carts", "chat"):
+                assert client("SET", f"{name}:{node}", "x") == b"OK"
+            client.close()
+        assert first.end(signal.SIGINT)[0] == 0
+    finally:
+        first.process.kill()
+        first.process.communicate()
+    second = Up(tmp_path / "data", "--keyspace", "carts=chain", "--keyspace", "chat=chain")
+    try:
+        assert " keyspaces=carts=gossip:session,chat=chain:linearizable data=" in second.ready_line()
+        client = Talk(second.base)
+        assert client("SET", "carts:1", "x") == b"OK"
+        client.close()
+        _, _, err = second.end(signal.SIGINT)
+        assert err.startswith("comity up: keyspace 'carts': it is gossip, not chain; nothing was changed")
+        assert "keyspace of the settings failed" in (tmp_path / "data" / "node-2.log").read_text()
+    finally:
+        second.process.kill()
+        second.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (("--keyspace", "carts"), "keyspace 'carts' is not NAME=REPLICATION"),
+        (("--keyspace", "carts=nothing"), "there is no replication 'nothing'"),
+        (("--keyspace", "carts=gossip:linearizable"), "gossip is not linearizable: "),
+        (("--keyspace", "default=chain"), "the keyspace 'default' is there always"),
+        (("--keyspace", "carts=gossip", "--keyspace", "carts=chain"), "names the keyspace 'carts' twice"),
+    ],
+)
+def test_a_keyspace_that_cannot_be_ends_up_before_any_node_starts(
+    tmp_path: Path, flags: tuple[str, ...], error: str
+) -> None:
+    done = subprocess.run(
+        [*COMITY, "up", "--data", str(tmp_path / "data"), *flags],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("comity up: ")
+    assert error in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "data").exists()
