@@ -34,7 +34,7 @@ def serve(
         bool | None, typer.Option("--joining", help="Wait to be added to a running cluster of --members.")
     ] = None,
     keyspaces: Annotated[
-        str | None, typer.Option(help="Keyspaces beside 'default', comma separated.")
+        str | None, typer.Option(help="Raft logs beside 'default', served from the start, comma separated.")
     ] = None,
     keyspace: Annotated[
         list[str] | None,

@@ -27,7 +27,9 @@ def up(
     ] = 7001,
     data: Annotated[Path, typer.Option(help="Where the nodes keep their data.")] = Path("comity-data"),
     engine: Annotated[str, typer.Option(help="rocksdb, or memory, which forgets.")] = "rocksdb",
-    keyspaces: Annotated[str, typer.Option(help="Keyspaces beside 'default', comma separated.")] = "",
+    keyspaces: Annotated[
+        str, typer.Option(help="Raft logs beside 'default', served from the start, comma separated.")
+    ] = "",
     keyspace: Annotated[
         list[str] | None,
         typer.Option(

@@ -40,8 +40,8 @@ Differences from Redis:
   such a keyspace (give every `SCAN` of one iteration the same pattern). Where keys are replicated one by one
   (`paxos`, `quorum`, `gossip`) the answer is what the replica that is asked holds by itself, at any level:
   a key just written elsewhere may be missing, and `paxos` may show one whose write is not decided yet.
-- `DBSIZE`, `RANDOMKEY` and `FLUSHALL` are about `default` alone. `KEYSPACE INFO name` counts the keys that the
-  asked node holds (`keys`; beyond 10,000 an estimate where keys are replicated one by one, `keys_exact`
+- `DBSIZE`, `RANDOMKEY` and `FLUSHALL` are about `default` alone. `KEYSPACE INFO name` counts the keys that
+  the asked node holds (`keys`; beyond 10,000 an estimate where keys are replicated one by one, `keys_exact`
   false); `KEYSPACE DROP` and `CREATE` empty a keyspace.
 - `DBSIZE` counts keys that are expired but not yet reclaimed; they are invisible to everything else. A time
   to live that is over when it is set deletes the key at once.
