@@ -56,6 +56,7 @@ class Connection:
         "queued",
         "queued_bytes",
         "queued_error",
+        "read_quorum",
         "reading",
         "refused",
         "relayed",
@@ -63,6 +64,7 @@ class Connection:
         "touched",
         "watches",
         "writable",
+        "write_quorum",
     )
 
     def __init__(self, number: int, address: str, parser: RequestParser, now_ns: int) -> None:
@@ -95,6 +97,8 @@ class Connection:
         self.reading: ReadRun | None = None
         self.refused: bytes | None = None
         self.tokens: dict[int, bytes] = {}
+        self.read_quorum = 0
+        self.write_quorum = 0
         self.relayed: Relayed | None = None
 
     def forget_transaction(self) -> None:

@@ -1,6 +1,6 @@
 """From the bytes of clients to groups and back: order, back-pressure, transactions, levels.
 
-The loop in `Dispatcher._dispatch` runs once for every command of every client, so it does little:
+The loop in `Dispatcher.dispatch` runs once for every command of every client, so it does little:
 find the route, check the arity, put the command where it goes. The rest is done per run.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from comity.formats import resp
-from comity.node import here, messages
+from comity.node import here, messages, requests
 from comity.node.connection import EVENTUAL, IDLE, LINEARIZABLE, LOG, READ, Connection, Run
 from comity.node.errors import OVERLOADED
 from comity.node.group import Group
@@ -120,7 +120,7 @@ class Dispatcher:
                 connection.queue_bytes = 0
             connection.queue.extend(commands)
             connection.queue_bytes += partial + len(data) - parser.pending_bytes
-            self._dispatch(connection)
+            self.dispatch(connection)
         if parser.error is not None or parser.pending_bytes > PARTIAL_BYTES_FREE:
             self._awkward(connection)
         if not self._takes_more(connection):
@@ -172,6 +172,12 @@ class Dispatcher:
             connection.paused = True
             self._pause.append(connection.number)
 
+    def left(self, group: Group) -> None:
+        """Others serve this keyspace from now on, and may have applied less than sessions have seen here."""
+        for connection in self.connections.values():
+            seen = connection.tokens.get(group.number, b"")
+            connection.tokens[group.number] = group.join_tokens(seen, group.token())
+
     # -- on behalf of other nodes
 
     def relay(self, peer: int, number: int, relay: messages.Relay) -> None:
@@ -190,7 +196,7 @@ class Dispatcher:
             for _ in relay.commands:
                 self.answer(connection, error)
             return
-        self._dispatch(connection)
+        self.dispatch(connection)
 
     def _not_ours(self, group: Served, relay: messages.Relay) -> bytes | None:
         for args in relay.commands:
@@ -212,7 +218,9 @@ class Dispatcher:
         number = relayed.number
         group = self.host.groups.get(number)
         # The next of the session's commands may go to another holder, which has to have applied as much.
-        token = group.token() if isinstance(group, Group) else connection.tokens.get(number, b"")
+        token = connection.tokens.get(number, b"")
+        if isinstance(group, Group):
+            token = group.join_tokens(token, group.token())
         connection.closed = True
         self.host.send(relayed.peer, number, messages.KIND_RELAYED, relayed.message(token))
 
@@ -224,7 +232,7 @@ class Dispatcher:
             resumable, self.resumable = self.resumable, {}
             for connection in resumable.values():
                 if connection.queue and connection.writable:
-                    self._dispatch(connection)
+                    self.dispatch(connection)
                 if connection.refused is not None and not connection.outstanding and not connection.queue:
                     self._refuse(connection)
                 if (
@@ -237,7 +245,7 @@ class Dispatcher:
                     connection.paused = False
                     self._unpause.append(connection.number)
 
-    def _dispatch(self, connection: Connection) -> None:
+    def dispatch(self, connection: Connection) -> None:
         """Take commands from the queue until one has to wait for earlier answers."""
         queue = connection.queue
         find = self.routes.find
@@ -256,6 +264,17 @@ class Dispatcher:
                 self.transactions.inside(connection, route, args)
                 continue
             kind = route.kind
+            if kind == ROUTE_HERE and route.name == "comity.at":
+                if connection.outstanding:
+                    return
+                queue.popleft()
+                route.calls += 1
+                error = requests.at(self, connection, args)
+                if error is not None:
+                    self.answer(connection, error)
+                if connection.closing or connection.outstanding or connection.number in self._later:
+                    return
+                continue
             if kind == ROUTE_HERE:
                 once = route.name == "client" and here.is_once(args)
                 if not once:
@@ -493,7 +512,7 @@ class Dispatcher:
             return CROSS_KEYSPACE
         if not host.serving:
             return LOADING
-        if host.stopping and (group.leader != host.config.node or group.alone):
+        if host.stopping and (group.leader != host.config.node or group.alone or group.viewed):
             return STOPPING
         if group.closed:
             return resp.error(group.closed)
@@ -559,10 +578,13 @@ class Dispatcher:
         self._count_errors(replies)
         for run in runs:
             end = position + run.count
+            if run.done:
+                position = end
+                continue
+            run.done = True
             if run.finish is not None:
                 run.finish(replies[position:end])
-            elif not run.done:
-                run.done = True
+            else:
                 connection = run.connection
                 connection.outstanding -= run.count
                 metrics.observe(run.route.name, now - run.arrived_ns, run.count)

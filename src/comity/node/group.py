@@ -431,8 +431,14 @@ class Group(Served):
     def _expire(self, now_ns: int) -> None:
         """Give up on requests whose deadline has passed, each with what is known of it."""
         limit = now_ns - self.bounds.request_deadline_ns
-        if self.oldest_ns() > limit:
-            return
+        if self.oldest_ns() <= limit:
+            self._expire_before(limit)
+
+    def give_up(self) -> None:
+        """The keyspace is no more on this node: whoever waits is told what is known."""
+        self._expire_before(self.host.now_ns)
+
+    def _expire_before(self, limit: int) -> None:
         abandoned = []
         reduced = False
         for pending in self.pending.values():

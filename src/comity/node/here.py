@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from comity.formats import resp
-from comity.node import keyspace_commands
+from comity.node import keyspace_commands, requests
 from comity.node.connection import LEVELS, Connection
 from comity.node.information import information
 from comity.node.routes import ROUTE_HERE, Routes
@@ -118,6 +118,7 @@ def _reset(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     connection.name = b""
     connection.level = ""
     connection.tokens.clear()
+    connection.read_quorum = connection.write_quorum = 0
     return b"+RESET\r\n"
 
 
@@ -416,5 +417,7 @@ HANDLERS: dict[bytes, Handler] = {
     b"COMITY.DIGEST": _digest,
     b"COMITY.STATUS": _status,
     b"COMITY.SESSION": keyspace_commands.session,
+    b"COMITY.QUORUM": requests.quorum,
+    b"COMITY.SIBLINGS": requests.siblings,
     b"KEYSPACE": keyspace_commands.keyspace,
 }

@@ -48,6 +48,7 @@ from comity.replica import (
     View,
     decode_members,
 )
+from comity.store import layout
 from comity.store.cells import CellStore
 from comity.store.engines import Engine
 from comity.store.limits import StoreLimits
@@ -114,8 +115,8 @@ class Host:
         self._stop_deadline_ns = NEVER
         self.deadline_ns = 0
         self.groups: dict[int, Served] = {}
-        self.elsewhere: dict[int, Served] = {}
-        """Keyspaces of the catalogue that this node does not hold."""
+        self.elsewhere: dict[int, Remote] = {}
+        """Keyspaces of the catalogue that other nodes serve. This one may still have a replica of before."""
         self.by_name: dict[bytes, Served] = {}
         for keyspace in config.keyspaces:
             self._add_group(keyspace.name, keyspace.replication, keyspace.options)
@@ -168,9 +169,6 @@ class Host:
         """Begin to hold a keyspace of the catalogue."""
         protocol = self.protocols[keyspace.replication]
         number, name, view = keyspace.number, keyspace.name, keyspace.view
-        remote = self.elsewhere.pop(number, None)
-        if isinstance(remote, Remote):
-            remote.give_up()
         members = Members(voters=tuple(sorted(keyspace.nodes)), known=self.default.core.members.known)
         group: Served
         if isinstance(protocol, Protocol):
@@ -190,24 +188,56 @@ class Host:
         self._dirty[number] = group
         return group
 
-    def add_elsewhere(self, keyspace: Keyspace) -> Served:
-        """Know of a keyspace that other nodes hold."""
-        group = Remote(self, keyspace)
-        self.elsewhere[keyspace.number] = group
-        self.by_name[keyspace.name.encode()] = group
-        return group
+    def holds(self, number: int) -> bool:
+        """Whether the disk has something of that keyspace."""
+        return number in self.journal.unclaimed() or self.engine.get(layout.meta_key(number)) is not None
+
+    def serve_here(self, group: Served) -> None:
+        """This node's clients are served by the replica here."""
+        remote = self.elsewhere.pop(group.number, None)
+        self.by_name[group.name.encode()] = group
+        if remote is not None:
+            remote.give_up()
+
+    def serve_elsewhere(self, keyspace: Keyspace) -> None:
+        """This node's clients are served by the nodes that hold it."""
+        remote = self.elsewhere.get(keyspace.number)
+        if remote is None:
+            remote = self.elsewhere[keyspace.number] = Remote(self, keyspace)
+            self.by_name[keyspace.name.encode()] = remote
+            group = self.groups.get(keyspace.number)
+            if isinstance(group, Group):
+                self.dispatcher.left(group)
+        remote.adopt(keyspace.view)
 
     def remove_group(self, number: int) -> None:
         """Hold or know a keyspace no more; what it stored goes."""
-        group = self.groups.pop(number, None) or self.elsewhere.pop(number)
-        if self.by_name.get(group.name.encode()) is group:
-            del self.by_name[group.name.encode()]
-        self._dirty.pop(number, None)
-        if isinstance(group, Remote):
-            group.give_up()
-        else:
+        group = self.groups.pop(number, None)
+        for served in (self.elsewhere.pop(number, None), group):
+            if served is not None:
+                if self.by_name.get(served.name.encode()) is served:
+                    del self.by_name[served.name.encode()]
+                served.give_up()
+        if group is not None:
             self.journal.forget(number)
-            self.jobs.erase(group)
+            self.jobs.erase(group.machine.erase)
+
+    def clear_leftovers(self, numbers: range) -> None:
+        """Remove what the disk holds of keyspaces of these numbers that are no more: of one that was dropped
+        while this node was away, or shortly before it crashed. Only once the catalogue is known."""
+        for number in self.journal.unclaimed():
+            if number in numbers:
+                self.journal.forget(number)
+        place, end = numbers.start, layout.group_start(numbers.stop)
+        while place < numbers.stop:
+            found = next(iter(self.engine.scan(layout.group_start(place), end)), None)
+            if found is None:
+                return
+            place = layout.group_of(found[0])
+            if place not in self.groups:
+                self.note("leftover of a keyspace removed", number=place)
+                self.jobs.erase(CellStore(place, self.engine).erase)
+            place += 1
 
     def _context(self, name: str, members: Members, view: View) -> CoreContext:
         config = self.config
@@ -242,14 +272,14 @@ class Host:
         now = self.now_ns
         heap = self._deadlines
         while heap and heap[0][0] <= now:
-            due, number = heappop(heap)
-            group = self.groups.get(number) or self.elsewhere.get(number)
+            due, key = heappop(heap)
+            group = self._planned(key)
             if group is None or due != group.scheduled_ns:
                 continue  # an earlier deadline took its place
             group.scheduled_ns = NEVER
             if group.deadline_ns() <= now:
                 group.wake(now)
-                self._dirty[number] = group
+                self._dirty[key] = group
             else:
                 self._schedule(group)
         self.jobs.consider()
@@ -287,7 +317,10 @@ class Host:
         due = group.deadline_ns()
         if due < group.scheduled_ns:
             group.scheduled_ns = due
-            heappush(self._deadlines, (due, group.number))
+            heappush(self._deadlines, (due, group.key))
+
+    def _planned(self, key: int) -> Served | None:
+        return self.groups.get(key) if key <= 0xFFFF_FFFF else self.elsewhere.get(key & 0xFFFF_FFFF)
 
     # -- life
 
@@ -390,11 +423,11 @@ class Host:
         metrics.peer_messages_received += len(envelopes)
         for number, kind, body in envelopes:
             group = self.groups.get(number)
+            if kind == messages.KIND_RELAYED and number in self.elsewhere:
+                self._relayed(self.elsewhere[number], body)
+                continue
             if group is None:
-                remote = self.elsewhere.get(number)
-                if kind == messages.KIND_RELAYED and isinstance(remote, Remote):
-                    self._relayed(remote, body)
-                elif kind == messages.KIND_RELAY:
+                if kind == messages.KIND_RELAY:
                     self._relay(peer, number, body)
                 else:
                     metrics.peer_messages_refused += 1
@@ -505,11 +538,11 @@ class Host:
 
     def served(self, number: int) -> Served:
         """The keyspace of that number, held here or not."""
-        return self.groups.get(number) or self.elsewhere.get(number) or self.keyspaces.unknown
+        return self.elsewhere.get(number) or self.groups.get(number) or self.keyspaces.unknown
 
     def dirty(self, group: Served) -> None:
         """The group has something to do this turn."""
-        self._dirty[group.number] = group
+        self._dirty[group.key] = group
 
     def request(self) -> int:
         """A new request id."""
@@ -541,6 +574,8 @@ class Host:
             if not dirty:
                 break
             for group in dirty.values():
+                if self._planned(group.key) is not group:
+                    continue  # It was dropped: what its core has to say is for nobody.
                 if isinstance(group, Remote):
                     self._schedule(group)
                     continue
@@ -654,7 +689,7 @@ class Host:
         if self.stopping:
             return False, "stopping"
         for group in self.groups.values():
-            reason = group.health()
+            reason = group.health() if group.number not in self.elsewhere else ""
             if reason:
                 return False, f"keyspace {group.name} {reason}"
         if not self.keyspaces.ready:

@@ -84,6 +84,7 @@ class Journal:
         self._flying: _Batch | None = None
         self._flying_sequence = 0
         self._totals: dict[int, int] = {}
+        self._forgotten: dict[int, None] = {}
         self._opening = False
 
     @classmethod
@@ -124,8 +125,13 @@ class Journal:
         """The records of a group found on disk, oldest first; handed out once."""
         return self._recovered.pop(group, ())
 
+    def unclaimed(self) -> Sequence[int]:
+        """Groups with records on disk that nobody has asked for."""
+        return tuple(sorted(self._recovered))
+
     def forget(self, group: int) -> None:
-        """A group is no more: its records pin no segment."""
+        """A group is no more, nor will be: its records, those on their way too, pin no segment."""
+        self._forgotten[group] = None
         self._recovered.pop(group, None)
         for segment in self._segments:
             segment.highest.pop(group, None)
@@ -197,7 +203,8 @@ class Journal:
             removes = self._removable(compacted)
             self._segments.append(current)
         for group, index, _ in records:
-            current.note(group, index)
+            if group not in self._forgotten:
+                current.note(group, index)
         data = wal.encode_frame(sequence, records)
         current.size += len(data)
         self.bytes_written += len(data)

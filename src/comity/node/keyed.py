@@ -56,9 +56,21 @@ SEVERAL = SUMS | ONE_BY_ONE.keys()
 class KeyedRun:
     """Commands of one connection that are answered together, in order."""
 
-    __slots__ = ("answers", "asked", "busy", "connection", "in_order", "level", "missing", "number", "run")
+    __slots__ = (
+        "answers",
+        "asked",
+        "busy",
+        "connection",
+        "in_order",
+        "level",
+        "missing",
+        "number",
+        "quorums",
+        "run",
+    )
 
     def __init__(self, connection: Connection, count: int, level: str, run: Run) -> None:
+        self.quorums = (connection.read_quorum, connection.write_quorum)
         self.number = 0
         self.connection = connection
         self.run = run
@@ -219,6 +231,8 @@ class KeyedGroup(Served):
             writes=part.writes,
             level=owner.level,
             token=owner.connection.tokens.get(self.number, b""),
+            read_quorum=owner.quorums[0],
+            write_quorum=owner.quorums[1],
         )
         request = host.request()
         self.requests[request] = part

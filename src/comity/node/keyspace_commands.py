@@ -287,8 +287,9 @@ def session(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -
     """COMITY.SESSION [token]: what this session has seen in each keyspace, to be taken elsewhere."""
     if len(args) == 1:
         for number, log in dispatcher.host.groups.items():
-            if isinstance(log, Group):
-                connection.tokens[number] = log.token()
+            if isinstance(log, Group) and number not in dispatcher.host.elsewhere:
+                seen = connection.tokens.get(number, b"")
+                connection.tokens[number] = log.join_tokens(seen, log.token())
         return resp.bulk(base64.urlsafe_b64encode(msgspec.msgpack.encode(connection.tokens)))
     if len(args) != 2:
         return resp.error("ERR wrong number of arguments for 'comity.session' command")

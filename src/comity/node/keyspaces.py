@@ -21,7 +21,6 @@ from comity.node import messages
 from comity.node.config import MILLISECOND_NS
 from comity.node.connection import Connection, Run
 from comity.node.governor import Governor
-from comity.node.remote import Remote
 from comity.node.served import Served, Unknown
 from comity.node.wanted import Wanted
 from comity.replica import NEVER, Outcome, ReadAt
@@ -120,6 +119,8 @@ class Keyspaces:
             self._adopt()
         if not self.ready and 0 <= self._ready_at <= machine.applied:
             self.ready = True
+            first = definition.FIRST_NUMBER
+            host.clear_leftovers(range(first, first + self.catalogue.numbers))
             self.wanted.settle()
             self._reopen()
         if self.confirmed < self._version and self._quiet():
@@ -180,30 +181,39 @@ class Keyspaces:
 
     def _bring_in_line(self, keyspace: Keyspace) -> None:
         host = self.host
-        here = host.config.node in keyspace.view.everyone() or host.config.node in keyspace.nodes
-        group = host.groups.get(keyspace.number)
-        if group is None and here:
+        node, number = host.config.node, keyspace.number
+        here = node in keyspace.view.everyone()
+        group = host.groups.get(number)
+        # What the disk has of it is looked after by its core as long as the keyspace lives: logs are compacted,
+        # and should it come back, it is known what this node has promised.
+        if group is None and (here or node in keyspace.nodes or host.holds(number)):
             group = host.add_keyspace(keyspace)
-        if group is None:
-            group = host.elsewhere.get(keyspace.number) or host.add_elsewhere(keyspace)
-        elif group.view is not None and group.view.epoch < keyspace.view.epoch:
+        elif group is not None and group.view is not None and group.view.epoch < keyspace.view.epoch:
             group.core.view(host.now_ns, keyspace.view)
             host.dirty(group)
-        if isinstance(group, Remote):
-            group.adopt(keyspace.view)
-        self._numbers[keyspace.name] = keyspace.number
-        group.level = keyspace.level
-        group.configure(keyspace.options, len(keyspace.nodes))
+        if group is not None and here:
+            host.serve_here(group)
+        else:
+            host.serve_elsewhere(keyspace)
+        self._numbers[keyspace.name] = number
+        for served in self._served(keyspace):
+            served.level = keyspace.level
+            served.configure(keyspace.options, len(keyspace.nodes))
+
+    def _served(self, keyspace: Keyspace) -> list[Served]:
+        host = self.host
+        found = (host.groups.get(keyspace.number), host.elsewhere.get(keyspace.number))
+        return [served for served in found if served is not None]
 
     def _reopen(self) -> None:
         """Which keyspaces are served, and why not the others."""
         for keyspace in self.catalogue.keyspaces.values():
-            group = self.host.groups.get(keyspace.number) or self.host.elsewhere[keyspace.number]
-            group.closed = self._closed(keyspace, group)
+            for served in self._served(keyspace):
+                served.closed = self._closed(keyspace)
         self.unknown.closed = self.wanted.closed if self.ready and self.wanted.missing else STARTING
         self.host.dispatcher.groups_changed()
 
-    def _closed(self, keyspace: Keyspace, group: Served) -> str:
+    def _closed(self, keyspace: Keyspace) -> str:
         if not self.ready:
             return STARTING
         if keyspace.state == ANNOUNCED:

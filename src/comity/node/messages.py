@@ -48,7 +48,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True):
 class Relay(msgspec.Struct, frozen=True, array_like=True):
     """Commands on keys of one keyspace. incarnation, request: the sender's, the latter higher with every
     relay. protocol: the RESP version of the replies.
-    level: what is asked for. token: what the session has seen."""
+    level: what is asked for. token: what the session has seen. quorums: of reads and writes, 0 for the
+    keyspace's own."""
 
     incarnation: int
     request: int
@@ -56,6 +57,7 @@ class Relay(msgspec.Struct, frozen=True, array_like=True):
     level: str
     token: bytes
     commands: list[Annotated[list[bytes], msgspec.Meta(min_length=1)]]
+    quorums: tuple[int, int] = (0, 0)
 
 
 class Relayed(msgspec.Struct, frozen=True, array_like=True):

@@ -41,6 +41,7 @@ class Remote(Served):
 
     def __init__(self, host: Host, keyspace: Keyspace) -> None:
         super().__init__(host, keyspace.number, keyspace.name, host.protocols[keyspace.replication])
+        self.key = keyspace.number | 1 << 32
         self.holders: tuple[int, ...] = ()
         self.requests: dict[int, tuple[KeyedRun, bool]] = {}
         self._epoch = 0
@@ -75,6 +76,7 @@ class Remote(Served):
             run.level,
             run.connection.tokens.get(self.number, b""),
             [args for _, args, _ in commands],
+            run.quorums,
         )
         host.send(target, self.number, messages.KIND_RELAY, messages.encode(relay))
 
@@ -219,6 +221,7 @@ def connection_of(host: Host, peer: int, number: int, relay: messages.Relay) -> 
     connection = Connection(-host.request(), "", resp.RequestParser(), host.now_ns)
     connection.protocol = relay.protocol
     connection.level = relay.level
+    connection.read_quorum, connection.write_quorum = relay.quorums
     if relay.token:
         connection.tokens[number] = relay.token
     connection.queue = deque(relay.commands)

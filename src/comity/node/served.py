@@ -20,6 +20,7 @@ LOG_LEVELS = ("linearizable", "sequential", "causal", "session", "eventual")
 class Served(abc.ABC):
     """One keyspace on this node: its core, its state, and the requests of this node's clients.
 
+    key: under which the host plans for it; a node that used to hold a keyspace has two of one number.
     keyed: whether it replicates registers, one a key, rather than a log. level: what it promises unless
     asked for less; levels: what may be asked for; refusals: why not the others. closed: why its keys are not
     served at all now, "" when they are.
@@ -32,6 +33,7 @@ class Served(abc.ABC):
     def __init__(self, host: Host, number: int, name: str, protocol: Any) -> None:
         self.host = host
         self.number = number
+        self.key = number
         self.name = name
         self.protocol = protocol
         self.installing = False
@@ -95,6 +97,9 @@ class Served(abc.ABC):
     @abc.abstractmethod
     def wake(self, now_ns: int) -> None:
         """A deadline of this keyspace has come."""
+
+    def give_up(self) -> None:
+        """The keyspace is no more on this node: whoever waits is told what is known."""
 
     def link_up(self, peer: int) -> None:
         """A link to a peer works again: what was sent over it before may be lost."""

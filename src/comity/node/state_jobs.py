@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from comity.node.group import Group
-from comity.node.served import Served
 from comity.node.turn import Job
 from comity.replica import NEVER, SnapshotChunk, SnapshotRead, SnapshotWrite
 
@@ -69,9 +68,9 @@ class StateJobs:
         then()
         self.consider()
 
-    def erase(self, group: Served) -> None:
-        """Remove what the engine holds of a keyspace that is no more."""
-        self.add("erase", group.machine.erase, _nothing)
+    def erase(self, run: Callable[[], None]) -> None:
+        """Remove what the engine holds of a keyspace that is no more, after what is under way for it."""
+        self.add("erase", run, _nothing)
 
     # -- flush, sync, compact
 

@@ -406,6 +406,20 @@ _CONNECTION = (
         "Choose what this connection is promised, where its keyspace can give it",
     ),
     command(
+        "COMITY.AT level [QUORUM read write] command [argument]...", -3, _SESSION, connection.elsewhere,
+        "comity", "7.0.0", "Carry out one command at a level, or with quorums, of its own",
+        complexity="that of the command",
+    ),
+    command(
+        "COMITY.QUORUM [read write]", -1, f"{_SESSION} fast", connection.elsewhere, "comity", "7.0.0",
+        "Choose how many replicas of a quorum keyspace must answer this connection; 0 for the keyspace's own",
+    ),
+    command(
+        "COMITY.SIBLINGS key", 2, f"{_SESSION} fast", connection.elsewhere, "comity", "7.0.0",
+        "Reply with every value of a key that no other has superseded, as far as this replica knows",
+        key=ONE_KEY, access=LOOK,
+    ),
+    command(
         "COMITY.SESSION [token]", -1, f"{_SESSION} fast", connection.elsewhere, "comity", "7.0.0",
         "Reply with what this session has seen, or go on with a session from elsewhere",
     ),
