@@ -151,6 +151,8 @@ class Governor:
         """Whether a node is not held dead."""
         if node == self.host.config.node:
             return True
+        if node not in self.host.default.core.members.everyone():
+            return False
         return self.detector is None or self.detector.state(node) is not Status.DEAD
 
     def usable(self, node: int) -> bool:
@@ -196,7 +198,7 @@ class Governor:
         alive = usable if len(usable) > 1 else [node for node in view.nodes if self.alive(node)]
         if not alive:
             return None  # Only a member of this view has everything: one of them must come back.
-        joining = tuple(node for node in view.joining if self.usable(node))
+        joining = tuple(node for node in view.joining if self.usable(node) and node in keyspace.nodes)
         if len(alive) < len(view.nodes):
             if alive[0] != view.nodes[0] and keyspace.options.get("mode") == "async":
                 alive = self._furthest_first(keyspace, alive)
@@ -214,6 +216,12 @@ class Governor:
         back = [node for node in away if self.usable(node)]
         if back:
             return View(view.epoch + 1, view.nodes, (*joining, back[0]))
+        staying = [node for node in view.nodes if node in keyspace.nodes]
+        if not joining and 0 < len(staying) < len(view.nodes):
+            # Whoever was to take their place has, or is away.
+            if staying[0] != view.nodes[0] and keyspace.options.get("mode") == "async":
+                staying = self._furthest_first(keyspace, staying)
+            return View(view.epoch + 1, tuple(staying))
         return None
 
     def _furthest_first(self, keyspace: Keyspace, nodes: list[int]) -> list[int]:

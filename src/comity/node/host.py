@@ -193,14 +193,14 @@ class Host:
         return number in self.journal.unclaimed() or self.engine.get(layout.meta_key(number)) is not None
 
     def serve_here(self, group: Served) -> None:
-        """This node's clients are served by the replica here."""
+        """Let the replica here serve this node's clients."""
         remote = self.elsewhere.pop(group.number, None)
         self.by_name[group.name.encode()] = group
         if remote is not None:
             remote.give_up()
 
     def serve_elsewhere(self, keyspace: Keyspace) -> None:
-        """This node's clients are served by the nodes that hold it."""
+        """Let the nodes that hold it serve this node's clients."""
         remote = self.elsewhere.get(keyspace.number)
         if remote is None:
             remote = self.elsewhere[keyspace.number] = Remote(self, keyspace)

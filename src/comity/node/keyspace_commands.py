@@ -105,7 +105,9 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     level = chosen_level(protocol, found.options, replicas, words.get("CONSISTENCY", found.level))
     if not 1 <= replicas <= len(members):
         definition.choose_nodes(members, replicas, 0)
-    kept = [node for node in found.nodes if node in members]
+    # Who holds it now stays, a primary before its backups.
+    holding = [*found.view.nodes, *(node for node in found.nodes if node not in found.view.nodes)]
+    kept = [node for node in holding if node in members and node in found.nodes]
     others = [node for node in members if node not in kept]
     nodes = tuple((kept + others)[:replicas])
 

@@ -391,6 +391,11 @@ def _delete(key: str, value: str) -> tuple[list[str], str, Any]:
     return ["DEL", key], "DEL", None
 
 
+def _delete_blindly(key: str, value: str) -> tuple[list[str], str, Any]:
+    """Of two removals at a time both may say that they removed it: only their effect is judged."""
+    return ["DEL", key], "delete", None
+
+
 PLAIN: dict[str, Callable[[str, str], tuple[list[str], str, Any]]] = {
     "set": _set,
     "get": _get,
@@ -399,11 +404,6 @@ PLAIN: dict[str, Callable[[str, str], tuple[list[str], str, Any]]] = {
     "setnx": _setnx,
     "getset": _getset,
     "del": _delete,
+    "delete": _delete_blindly,
 }
 RECORDED = frozenset({*PLAIN, "once", "cas"})
-def _delete_blindly(key: str, value: str) -> tuple[list[str], str, Any]:
-    """Of two removals at a time both may say that they removed it: only their effect is judged."""
-    return ["DEL", key], "delete", None
-
-
-    "delete": _delete_blindly,

@@ -50,6 +50,16 @@ def generation_prefix(group: int, generation: int) -> bytes:
     return _prefix(group, generation)
 
 
+def group_start(group: int) -> bytes:
+    """What is not above any engine key of a group."""
+    return _prefix(group, 0)
+
+
+def group_of(engine_key: bytes) -> int:
+    """Whose engine key it is."""
+    return int.from_bytes(engine_key[:4], "big")
+
+
 def generation_range(group: int, first: int, last: int) -> tuple[bytes, bytes]:
     """The range [start, end) of the generations first to last, both included."""
     end = _prefix(group, last + 1) if last < GENERATION_LAST else _after_group(group)
