@@ -265,5 +265,5 @@ def _commands(explained: Mapping[str, Any]) -> list[str]:
     for what in ("limited", "refused"):
         for group in commands[what]:
             lines += _wrapped(f"{what}: {' '.join(group['names'])}: {group['reason']}", "  ")
-    note = "Commands without a key, such as SCAN and FLUSHALL, concern the keyspace 'default'."
+    note = "Commands without a key, such as DBSIZE and FLUSHALL, concern the keyspace 'default'."
     return lines if explained["name"] == "default" else [*lines, *_wrapped(note, "  ")]
