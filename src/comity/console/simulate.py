@@ -122,9 +122,9 @@ class _Command:
         from comity.protocols import load
         from comity.simulator.campaign import BACKENDS
         from comity.simulator.mutants import mutant_named
-        from comity.simulator.trials import TRIALS
+        from comity.simulator.trials import TRIALS, VARIANTS
 
-        known = {*load(), *TRIALS}
+        known = {*load(), *TRIALS, *VARIANTS}
         if self.protocol not in known:
             self.refuse(f"there is no protocol {self.protocol!r}; there are {', '.join(sorted(known))}")
         if self.backend not in BACKENDS:

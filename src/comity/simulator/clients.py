@@ -77,11 +77,16 @@ class SimulatedClient:
         self.attempts = 0
         self.once_sequence = 0
         self.session: dict[str, int] = {}
+        self.numbers: dict[str, int] = {}
+        """The same of counters, whatever the session."""
         self.outcomes: dict[str, int] = {}
         self.last: Any = None
         """The last answer."""
         self.acting = -1
         """The process of its level's history: another in every session."""
+        self.token = ""
+        """Of the session that goes on at another node; "" where none does."""
+        self.moving = False
 
     # -- connection
 
@@ -101,11 +106,15 @@ class SimulatedClient:
             hello.append(encode("HELLO", 3))
         if self.plan.level != "linearizable":
             hello.append(encode("COMITY.CONSISTENCY", self.plan.level))
+        if self.token:
+            hello.append(encode("COMITY.SESSION", self.token))
         if hello:
             request = Request(Operation(at_ms=0, client=0, kind="hello", key=""), -1, hello)
             self._send(request)
-        self.session.clear()
-        self.acting = self.cluster.new_process()
+        if not self.token:
+            self.session.clear()
+            self.acting = self.cluster.new_process()
+        self.token = ""
         self._go()
 
     def _reconnect(self, attempts: int) -> None:
@@ -120,6 +129,7 @@ class SimulatedClient:
     def disconnected(self) -> None:
         """The connection broke: every request under way is of unknown outcome."""
         self.connection = 0
+        self.moving = False
         self.attempts += 1
         requests, self.sent = list(self.sent), deque()
         self._next_node()
@@ -146,7 +156,7 @@ class SimulatedClient:
         self._go()
 
     def _go(self) -> None:
-        while self.waiting and self.connection:
+        while self.waiting and self.connection and not self.moving:
             operation = self.waiting[0]
             if self.sent and not operation.pipelined:
                 return
@@ -198,6 +208,10 @@ class SimulatedClient:
             self._send(Request(operation, process, [encode("INCR", key)]))
         elif kind == "see":
             self._send(Request(operation, process, [encode("GET", key)]))
+        elif kind == "bump":
+            self._send(Request(operation, process, [encode("INCR", key)]))
+        elif kind == "drop":
+            self._send(Request(operation, process, [encode("DEL", key)]))
         else:  # a linearizable kind on a weak connection: its reads are judged as a session's
             self._send(Request(operation, process, [encode("GET", key)]))
 
@@ -258,10 +272,31 @@ class SimulatedClient:
             if len(request.replies) == request.wanted:
                 self.sent.popleft()
                 self._answered(request)
+        if self.plan.moves and not self.moving and not self.sent and self.connection:
+            self._consider_moving()
         self._go()
+
+    def _consider_moving(self) -> None:
+        """Fetch the token of this session, to go on with it at another node."""
+        if self.stream.chance(self.plan.moves):
+            self.moving = True
+            asked = Operation(at_ms=0, client=0, kind="token", key="")
+            self._send(Request(asked, -1, [encode("COMITY.SESSION")]))
+
+    def _move(self, request: Request) -> None:
+        """The token is here."""
+        token = request.replies[0]
+        self.moving = False
+        if isinstance(token, str):
+            for _ in range(self.stream.below(len(self.cluster.processes))):
+                self._next_node()
+            self.token = token
+            self._leave()
 
     def _answered(self, request: Request) -> None:
         if request.process < 0:
+            if request.operation.kind == "token":
+                self._move(request)
             return
         errors = [str(reply) for reply in request.replies if isinstance(reply, hiredis.ReplyError)]
         if request.operation.kind == "cas" and not errors:
@@ -333,6 +368,8 @@ class SimulatedClient:
             return
         recorded = operation.kind in RECORDED and self.plan.level == "linearizable"
         now = self.world.now_ns
+        if operation.kind == "count" and outcome != "fail":
+            self.cluster.totals.setdefault(operation.key, [0, 0])[outcome != "ok"] += 1
         if recorded:
             if outcome == "ok":
                 reply = request.replies[-1]
@@ -360,7 +397,7 @@ class SimulatedClient:
                 raise ViolationFound(
                     "session", f"client {self.plan.number} saw {operation.key} at {before}, then at {number}"
                 )
-            self.session[operation.key] = number
+            self.session[operation.key] = self.numbers[operation.key] = number
 
 
 def _set(key: str, value: str) -> tuple[list[str], str, Any]:

@@ -82,6 +82,8 @@ class Cluster:
         self.processes: dict[int, Process] = {}
         self.retries: dict[int, Any] = {}
         self.events: list[tuple[int, int, str]] = []
+        self.totals: dict[str, list[int]] = {}
+        """Counter -> INCRs acknowledged, and of unknown outcome."""
         self.boots = 0
         self.protocols = self.mutation.protocols()
         self._connections: dict[int, Connected] = {}
@@ -361,17 +363,29 @@ class Cluster:
         reader.connect()
         for key in keys:
             reader.ask(Operation(at_ms=0, client=10_000, kind="get", key=key))
+        counters = sorted(self.totals) if self.trial.totals else []
+        for key in counters:
+            reader.ask(Operation(at_ms=0, client=10_000, kind="see", key=key))
         writer = Operation(
             at_ms=0, client=10_000, kind="set", key=f"{self.trial.prefix}after", value="recovery"
         )
         reader.ask(writer)
         limit = deadline + self.case.recovery_ms * MILLISECOND_NS
-        while reader.outcomes.get("ok", 0) < len(keys) + 1:
+        while reader.outcomes.get("ok", 0) < len(keys) + len(counters) + 1:
             self.world.run_until(self.world.now_ns + STEP_NS)
             if self.world.now_ns > limit:
                 raise ViolationFound("liveness", f"the final requests do not succeed: {reader.outcomes}")
             if not reader.waiting and not reader.sent:
                 reader.ask(writer)
+        for key in counters:
+            certain, unknown = self.totals[key]
+            number = reader.numbers.get(key, certain)
+            if not certain <= number <= certain + unknown:
+                raise ViolationFound(
+                    "total",
+                    f"{key} is {number} in the end: {certain} INCRs were acknowledged, and "
+                    f"{unknown} more may have happened",
+                )
 
     def _judge(self) -> int:
         """Linearizability of everything the linearizable clients saw; how many keys were left open."""

@@ -20,6 +20,7 @@ from comity.replica import (
     TransferLeadership,
 )
 from comity.simulator.settings import Fault, Settings
+from comity.simulator.suspicion import Suspicion
 from comity.simulator.trials import NAME
 
 if TYPE_CHECKING:
@@ -121,10 +122,11 @@ def _fault(stream: Stream, kind: str, nodes: int, at_ms: int) -> Fault:
     return Fault(at_ms=at_ms, kind=kind, nodes=chosen, duration_ms=duration_ms, amount=amount)
 
 
-class Nemesis:
+class Nemesis(Suspicion):
     """Carries planned faults out, and takes them all back in the end."""
 
     def __init__(self, cluster: Cluster) -> None:
+        super().__init__()
         self.cluster = cluster
         self.world = cluster.world
         self.injected: dict[str, int] = {}
@@ -152,6 +154,7 @@ class Nemesis:
         """Every fault is over; processes that are down start again."""
         self.over = True
         cluster = self.cluster
+        self.suspected.clear()
         cluster.network.heal()
         for process in cluster.processes.values():
             process.disk.full = False

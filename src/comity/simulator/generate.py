@@ -56,7 +56,7 @@ def mutant_case(mutant: Mutant, seed: int) -> Case:
         nodes=mutant.nodes,
         duration_ms=mutant.duration_ms,
         per_second=mutant.per_second,
-        protocol=mutant.protocol,
+        protocol=mutant.trial or mutant.protocol,
     )
     if mutant.plan is not None:
         settings, faults = mutant.plan(

@@ -140,6 +140,7 @@ class Process:
         self._now_host: Host | None = None
         host = self.cluster.new_host(config, journal, self.engine, self.seed)
         self.host = host
+        self.cluster.nemesis.persuade(host)
         self.listening = True
         self.paused = False
         self._wake_ns = -1

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from comity.checkers import History
+from comity.keyspaces.definition import FIRST_NUMBER
 from comity.node import Envelope
 from comity.node.group import Group
 from comity.node.messages import KIND_CORE, KIND_DECLINE, KIND_FORWARD
@@ -125,7 +126,11 @@ class _Watch:
 
     def attach(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._protocol = cluster.protocols[cluster.case.protocol]
+        protocols = cluster.protocols
+        tried = protocols[cluster.trial.replication]
+        self._codec = tried.codec
+        self._codec_of_hosts = protocols["raft"].codec if cluster.trial.prefix else tried.codec
+        """Of the groups that are there from the start."""
         cluster.network.on_frame = self._frame
         network = cluster.network
         cut, mend, heal = network.cut, network.mend, network.heal
@@ -169,7 +174,7 @@ class _Watch:
     ) -> None:
         if len(self.frames) >= FRAMES:
             return
-        names = [self._name(kind, body) for _, kind, body in envelopes]
+        names = [self._name(*envelope) for envelope in envelopes]
         kinds = {_kind_of(name) for name in names}
         kind = next(kind for kind in RANK if kind in kinds)
         words = ", ".join(dict.fromkeys(names))
@@ -185,14 +190,15 @@ class _Watch:
             elif not away and open_one is not None:
                 open_one.end_ns = self.cluster.world.now_ns
 
-    def _name(self, kind: int, body: bytes) -> str:
+    def _name(self, group: int, kind: int, body: bytes) -> str:
         if kind == KIND_FORWARD:
             return "Forward"
         if kind == KIND_DECLINE:
             return "ForwardDeclined"
         if kind != KIND_CORE:
             return OTHER
-        return type(self._protocol.codec.decode(body)).__name__
+        codec = self._codec if group >= FIRST_NUMBER else self._codec_of_hosts
+        return type(codec.decode(body)).__name__
 
     def _follow(self, node: int, group: Group) -> None:
         core: Any = group.core

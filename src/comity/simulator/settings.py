@@ -76,13 +76,15 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Client(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One client: its first node, its read level, its protocol version, and whether it retries
-    with CLIENT ONCE."""
+    with CLIENT ONCE. moves: the probability that after an answer it goes on at another node, with the token
+    of its session."""
 
     number: int
     node: int
     level: str = "linearizable"
     protocol: int = 2
     once: bool = False
+    moves: float = 0.0
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     loses: bool = False
     without: frozenset[str] = MEMBERSHIP
     keys: int = 4
+    totals: bool = False
+    removals: bool = False
+    moves: float = 0.0
 
     @property
     def prefix(self) -> str:
@@ -149,6 +152,40 @@ VARIANTS: dict[str, Trial] = {
             counters=False,
             texts=False,
             levels=("session",),
+        ),
+        *(
+            Trial(
+                name=f"{name}-registers",
+                replication=name,
+                registers=(("set", 45), ("get", 55)),
+                counters=False,
+                texts=False,
+                keys=2,
+            )
+            for name in ("chain", "primary-backup")
+        ),
+        Trial(
+            name="gossip-sessions",
+            replication="gossip",
+            level="causal",
+            levels=("causal", "causal", "session"),
+            totals=True,
+            moves=0.3,
+        ),
+        Trial(
+            name="gossip-causes",
+            replication="gossip",
+            level="causal",
+            levels=("causal",),
+            counters=False,
+        ),
+        Trial(
+            name="gossip-removals",
+            replication="gossip",
+            level="causal",
+            levels=("causal",),
+            removals=True,
+            keys=6,
         ),
     )
 }

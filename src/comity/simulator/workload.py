@@ -22,7 +22,13 @@ def clients_of(stream: Stream, nodes: int, count: int, trial: Trial = RAFT) -> t
         if number >= 4 and weaker and stream.chance(0.4):
             level = stream.pick(weaker)
         clients.append(
-            Client(number=number, node=1 + stream.below(nodes), level=level, protocol=stream.pick((2, 3)))
+            Client(
+                number=number,
+                node=1 + stream.below(nodes),
+                level=level,
+                protocol=stream.pick((2, 3)),
+                moves=trial.moves,
+            )
         )
     return tuple(clients)
 
@@ -90,9 +96,12 @@ def _kind_of_registers(stream: Stream, client: Client, trial: Trial) -> tuple[st
     if client.level != "linearizable":
         if client.level == "eventual" and trial.level != "eventual":
             return "gone", f"register{stream.below(4)}"
+        if trial.removals and stream.chance(0.8):
+            return ("bump" if stream.chance(0.6) else "drop"), f"mixed{stream.below(trial.keys)}"
         if client.level == "eventual" or stream.chance(0.6) or not trial.counters:
             return ("put" if stream.chance(0.4) else "look"), f"{client.level}{stream.below(3)}"
-        return ("count" if stream.chance(0.4) else "see"), f"own{client.number}"
+        counter = f"total{stream.below(2)}" if trial.totals else f"own{client.number}"
+        return ("count" if stream.chance(0.4) else "see"), counter
     draw = stream.below(100)
     if client.number % 4 == 3:
         return "get", f"register{stream.below(trial.keys)}"

@@ -9,7 +9,7 @@ from comity.node.journal import Journal
 from comity.node.waiting import Pending
 from comity.protocols.raft import RaftCore
 from comity.simulator.cluster import Mutation
-from comity.simulator.mutants import parts, plans, raft
+from comity.simulator.mutants import catalogue_views, parts, plans, raft
 from comity.simulator.mutants.mutation import CoreMutation, Mutant
 from comity.store.machine import StateMachine
 from comity.store.origins import OriginTable
@@ -19,7 +19,7 @@ def _core(core: type[RaftCore]) -> Callable[[], Mutation]:
     return lambda: CoreMutation("raft", core)
 
 
-MUTANTS: tuple[Mutant, ...] = (
+RAFT: tuple[Mutant, ...] = (
     Mutant(
         name="vote-not-persisted",
         wrong="the vote is forgotten in a crash",
@@ -173,6 +173,8 @@ MUTANTS: tuple[Mutant, ...] = (
         plan=plans.stragglers,
     ),
 )
+
+MUTANTS: tuple[Mutant, ...] = (*RAFT, *catalogue_views.MUTANTS)
 
 
 def mutant_named(name: str) -> Mutant:

@@ -54,7 +54,8 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     name: for the command line. wrong: what it does wrong, for people. rule: what it breaks.
     mutation: makes what replaces parts of the cluster. replacements: attributes of classes.
     plan: a mixture of faults in which the bug can show; the swarm's where None. nodes, duration_ms,
-    per_second: of its simulations. protocol: whose keyspace is tried (see `trials`).
+    per_second: of its simulations. protocol: whose keyspace is tried; trial: how, where not in the usual way
+    (see `trials`).
     """
 
     name: str
@@ -67,3 +68,4 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int = 6_000
     per_second: int = 60
     protocol: str = "raft"
+    trial: str = ""
