@@ -53,7 +53,7 @@ KINDS = (
     "isolate-leader",
     "freeze-links",
 )
-"""What the swarm draws from. There is "alter" beside them: see `Nemesis._alter`."""
+"""What the swarm draws from. Beside them, for plans: "alter", "crash-follower", "uninformed"."""
 
 
 def settings_of(stream: Stream, kinds: set[str]) -> Settings:
@@ -348,6 +348,22 @@ class Nemesis(Suspicion):
 
         change = leader.host.keyspaces.change
         leader.stimulus(leader.life, change, edit, f"the move of {NAME}", holds, _unheard)
+
+    def _follower(self, node: int) -> int:
+        """The node, or the next one where it leads: with a leader, who comes back is soon of use again."""
+        leader = self.cluster.leader()
+        if leader is None or leader.number != node:
+            return node
+        return node % len(self.cluster.processes) + 1
+
+    def _crash_follower(self, fault: Fault) -> Callable[[], None]:
+        return self._crash(msgspec.structs.replace(fault, nodes=(self._follower(fault.nodes[0]),)))
+
+    def _uninformed(self, fault: Fault) -> Callable[[], None]:
+        """A node hears nothing from who leads the control group, and everything from the others."""
+        leader, node = self.cluster.leader(), self._follower(fault.nodes[0])
+        source = leader.number if leader is not None else 0
+        return self._cut([(source, node), (node, source)] if source else [])
 
     def restore(self, node: int) -> None:
         """Make a node a voter again, in two steps."""

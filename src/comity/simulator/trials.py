@@ -137,6 +137,14 @@ VARIANTS: dict[str, Trial] = {
             keys=1,
         ),
         Trial(
+            name="quorum-many-keys",
+            replication="quorum",
+            registers=BLIND,
+            counters=False,
+            texts=False,
+            keys=20,
+        ),
+        Trial(
             name="quorum-removals",
             replication="quorum",
             registers=(("set", 30), ("get", 35), ("delete", 35)),

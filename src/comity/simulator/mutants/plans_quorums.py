@@ -33,22 +33,17 @@ def lossy(stream: Stream, nodes: int, duration_ms: int) -> World:
     )
 
 
-def bounces(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """Crashes in quick succession over slow disks that keep nothing they need not, back at once."""
-    settings = Settings(
-        latency_us=100,
-        jitter_us=100,
-        loss=0.15,
-        fsync_us=(5_000, 60_000),
-        in_turn=0.3,
-    )
-    return settings, _spread(stream, ("crash",), nodes, duration_ms, 60, (1, 5, 20))
+def power_cuts(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Nodes crash over slow disks, and are back at once; what they sent is often lost."""
+    settings = Settings(latency_us=100, jitter_us=100, loss=0.25, fsync_us=(3_000, 30_000))
+    return settings, _spread(stream, ("crash-follower",), nodes, duration_ms, 100, (1, 5))
 
 
-def clocks_back(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """Clocks jump far to both sides while nodes crash."""
-    settings = Settings(latency_us=300, jitter_us=500, loss=0.05, fsync_us=(150, 1500))
-    return settings, _spread(stream, ("jump", "crash"), nodes, duration_ms, 60, (5, 20))
+def clocks_behind(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """One clock is far ahead, so that the others only count up from what they see, and crash meanwhile."""
+    settings = Settings(latency_us=100, jitter_us=300, loss=0.3, fsync_us=(150, 600))
+    ahead = Fault(at_ms=50, kind="jump", nodes=(1 + stream.below(nodes),), amount=60_000)
+    return settings, (ahead, *_spread(stream, ("crash-follower",), nodes, duration_ms, 100, (1, 5)))
 
 
 def removals(stream: Stream, nodes: int, duration_ms: int) -> World:
@@ -81,6 +76,13 @@ def moves(stream: Stream, nodes: int, duration_ms: int) -> World:
         stream, ("isolate", "freeze-links", "freeze-links", "split"), nodes, duration_ms, 300, (300, 900)
     )
     return settings, _merged(_alters(stream, nodes, duration_ms, 350), faults)
+
+
+def uninformed_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """It moves while some nodes that can speak to the others are not told of it."""
+    settings, faults = calm_moves(stream, nodes, duration_ms)
+    deaf = _spread(stream, ("uninformed",), nodes, duration_ms, 150, (300, 900))
+    return settings, _merged(faults, deaf)
 
 
 def calm_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
