@@ -400,6 +400,10 @@ class Proposing(Accepting):
         if slot.collecting and slot.resends > COLLECT_RESENDS:
             self.end_collecting(now_ns, slot, None)
             return
+        if proposer.refused:
+            # Who has not answered may be gone for good; who has refused takes this ballot no more.
+            self.lose(now_ns, slot)
+            return
         heard = proposer.promises if slot.phase is Phase.PREPARE else proposer.learner.accepted
         missing = [node for node in self.voters if node not in heard and node not in proposer.refused]
         self.count("resends")

@@ -238,6 +238,20 @@ def lose(core: PaxosCore, counter: int, *, clean: bool) -> Prepare:
     return prepare
 
 
+def test_a_refused_ballot_is_given_up_although_an_acceptor_is_silent() -> None:
+    """One refuses, the third never answers: waiting for it would last until the request's deadline."""
+    core = alone()
+    accept = chosen_by_half(core)
+    core.receive(0, 2, Answers(1, 0, [Conflict(KEY, accept.counter, (accept.counter + 50, 2), False)]))
+    core.take(0)
+    core.wake(core.deadline_ns)
+    core.take(core.deadline_ns)
+    core.wake(1_000 * MS)
+    prepare = core.take(1_000 * MS).send[0].message.items[-1]
+    assert isinstance(prepare, Prepare)
+    assert prepare.counter > accept.counter + 50
+
+
 def test_an_increment_found_in_the_register_is_not_applied_again() -> None:
     core = alone()
     accept = chosen_by_half(core)
