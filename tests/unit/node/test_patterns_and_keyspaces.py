@@ -118,3 +118,25 @@ def test_a_malformed_scan_is_refused_in_redis_words(cluster: Cluster, name: str)
     assert said == b"-ERR syntax error\r\n"
     said = cluster.call(1, ("SCAN", "x", "MATCH", f"{name}:*"))
     assert said == b"-ERR invalid cursor\r\n"
+
+
+def test_a_command_and_a_level_that_a_keyspace_does_not_give_are_named_with_the_reason(
+    cluster: Cluster,
+) -> None:
+    said = cluster.call(1, ("INCR", "quorum:1"))
+    assert said.startswith(b"-ERR INCR is not possible in keyspace 'quorum' (quorum): it decides by ")
+    said = cluster.call(1, ("COMITY.CONSISTENCY", "causal"), ("GET", "quorum:1"))
+    assert said.startswith(b"+OK\r\n-ERR keyspace 'quorum' (quorum) is not causal: ")
+    said = cluster.call(1, ("CLIENT", "ONCE", "c", "1", "KEYS", "gossip:*"))
+    assert said.startswith(b"-ERR CLIENT is not possible in keyspace 'gossip' (gossip): ")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_listing_may_be_asked_for_at_a_level_of_its_own(cluster: Cluster, name: str) -> None:
+    said = cluster.call(2, ("COMITY.AT", "eventual", "KEYS", f"{name}:1"), within_ms=500)
+    assert value(said) == [b"%b:1" % name.encode()]
+    said = cluster.call(2, ("COMITY.AT", "linearizable", "KEYS", f"{name}:1"), within_ms=500)
+    if name == "gossip":
+        assert said.startswith(b"-ERR keyspace 'gossip' (gossip) is not linearizable: ")
+    else:
+        assert value(said) == [b"%b:1" % name.encode()]
