@@ -34,8 +34,9 @@ class KeyspaceError(ValueError):
 
 class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
     """One keyspace. number: of its group, never used twice. level: what it promises unless asked for less.
-    options: of its protocol. nodes: who is to hold it. view: in force. state: see above. since: the version of the
-    catalogue that its state is as of.
+    options: of its protocol. nodes: who is to hold it. view: in force. state: see above. since: the version
+    of the catalogue that its state is as of. altered: that its level is as of, until every node goes by it,
+    then 0.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     state: str = ANNOUNCED
     since: int = 0
+    altered: int = 0
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +129,13 @@ def changed(catalogue: Catalogue, name: str, **fields: Any) -> Catalogue:
     keyspace = msgspec.structs.replace(find(catalogue, name), **fields)
     keyspaces = {**catalogue.keyspaces, name: keyspace}
     return Catalogue(version=version, numbers=catalogue.numbers, keyspaces=keyspaces)
+
+
+def alter(catalogue: Catalogue, name: str, level: str, nodes: tuple[int, ...]) -> Catalogue:
+    """The catalogue with another level of a keyspace, or other nodes for it. Raises `KeyspaceError`."""
+    before = find(catalogue, name)
+    altered = before.altered if level == before.level else catalogue.version + 1
+    return changed(catalogue, name, level=level, nodes=nodes, altered=altered)
 
 
 def drop(catalogue: Catalogue, name: str) -> Catalogue:

@@ -129,6 +129,8 @@ class Governor:
                 if view is not None:
                     self.host.note("view", keyspace=name, epoch=view.epoch, nodes=list(view.nodes))
                     return definition.with_view(catalogue, name, view)
+                if keyspace.altered and not self.unconfirmed(keyspace.altered):
+                    return definition.changed(catalogue, name, altered=0)
             elif not self.unconfirmed(keyspace.since):
                 if keyspace.state == ANNOUNCED:
                     return definition.changed(catalogue, name, state=ACTIVE)

@@ -112,11 +112,11 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     nodes = tuple((kept + others)[:replicas])
 
     def edit(catalogue: Catalogue) -> Catalogue:
-        return definition.changed(catalogue, name, level=level, nodes=nodes)
+        return definition.alter(catalogue, name, level, nodes)
 
     def holds(catalogue: Catalogue) -> bool:
         now = catalogue.keyspaces.get(name)
-        return now is not None and now.level == level and now.nodes == nodes
+        return now is not None and now.level == level and now.nodes == nodes and not now.altered
 
     return _change(dispatcher, connection, edit, f"the change of keyspace '{name}'", holds)
 

@@ -220,3 +220,22 @@ def test_a_node_that_stops_takes_no_more_for_keyspaces_it_cannot_hand_over() -> 
     cluster.send(head, connection, ("SET", "k:a", 2))
     cluster.run(50)
     assert cluster.received(head, connection).startswith(b"-TRYAGAIN this node is stopping")
+
+
+def test_another_level_is_in_force_once_every_node_goes_by_it() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    assert ask(cluster, "CREATE", "k", "REPLICATION", "chain", "CONSISTENCY", "eventual") == OK
+    cluster.run(500)
+    away = next(node for node in cluster.hosts if node != leader)
+    cut = {(away, other) for other in cluster.hosts if other != away}
+    cluster.cut = cut | {(second, first) for first, second in cut}
+    connection = cluster.connect(leader)
+    cluster.send(leader, connection, ("KEYSPACE", "ALTER", "k", "CONSISTENCY", "linearizable"))
+    cluster.run(2000)
+    assert cluster.hosts[away].by_name[b"k"].level == "eventual"
+    assert cluster.received(leader, connection) == b""
+    cluster.cut.clear()
+    cluster.run(2500)
+    assert cluster.received(leader, connection) == OK
+    assert all(host.by_name[b"k"].level == "linearizable" for host in cluster.hosts.values())
