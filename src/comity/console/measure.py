@@ -146,9 +146,8 @@ class _Command:
     # -- latency, availability, staleness
 
     def measure(self, kinds: Sequence[Kind], topology: Topology, seeds: Sequence[int]) -> NoReturn:
-        from comity.simulator.campaign_measures import measure_all, tasks_of
+        from comity.simulator.campaign_measures import Broken, measure_all, tasks_of
         from comity.simulator.charts import pacelc
-        from comity.simulator.errors import ViolationFound
         from comity.simulator.measure import Plan
         from comity.simulator.measured import agrees
 
@@ -162,8 +161,8 @@ class _Command:
                         bar.update(task, advance=1)
                     else:
                         measured.append(each)
-        except ViolationFound as found:
-            typer.echo(f"comity measure: {found.kind}: {found.detail}", err=True)
+        except Broken as found:
+            typer.echo(f"comity measure: {found}", err=True)
             raise typer.Exit(DISAGREED) from None
         promises = {}
         for plan in plans:

@@ -7,18 +7,33 @@ from collections.abc import Iterator, Sequence
 import joblib
 
 from comity.simulator.campaign import parallel
+from comity.simulator.errors import ViolationFound
 from comity.simulator.failover import WAYS, Gap, Hit, hit, summarise_gaps
 from comity.simulator.measure import Kind, Plan, Ruler, Run, ruler, run
 from comity.simulator.measured import Measured, summarise
 from comity.simulator.topologies import Topology
 
 
-def _counted(position: int, plan: Plan) -> tuple[int, Ruler | Run]:
-    return position, ruler(plan.kind, plan.replicas)
+class Broken(Exception):
+    """A simulation could not be measured, for it broke an invariant or never began; the text says which."""
 
 
-def _ran(position: int, plan: Plan, seed: int) -> tuple[int, Ruler | Run]:
-    return position, run(plan, seed)
+Outcome = tuple[int, Ruler | Run | str]
+"""Of a plan, by its position; of a violation its text, for that passes between processes."""
+
+
+def _counted(position: int, plan: Plan) -> Outcome:
+    try:
+        return position, ruler(plan.kind, plan.replicas)
+    except ViolationFound as found:
+        return position, f"{plan.kind.name}, on the ruler: {found.kind}: {found.detail}"
+
+
+def _ran(position: int, plan: Plan, seed: int) -> Outcome:
+    try:
+        return position, run(plan, seed)
+    except ViolationFound as found:
+        return position, f"{plan.kind.name}, seed {seed}, {plan.topology.name}: {found.kind}: {found.detail}"
 
 
 def tasks_of(plans: Sequence[Plan], seeds: Sequence[int]) -> int:
@@ -27,8 +42,7 @@ def tasks_of(plans: Sequence[Plan], seeds: Sequence[int]) -> int:
 
 
 def measure_all(plans: Sequence[Plan], seeds: Sequence[int], *, jobs: int) -> Iterator[Measured | None]:
-    """None for each simulation that ended, then the figures of each plan in order. Raises `ViolationFound`
-    where an invariant broke."""
+    """None for each simulation that ended, then the figures of each plan in order. Raises `Broken`."""
     rulers: dict[int, Ruler] = {}
     runs: dict[int, list[Run]] = {position: [] for position in range(len(plans))}
     calls = [joblib.delayed(_counted)(position, plan) for position, plan in enumerate(plans)]
@@ -36,6 +50,8 @@ def measure_all(plans: Sequence[Plan], seeds: Sequence[int], *, jobs: int) -> It
         joblib.delayed(_ran)(position, plan, seed) for seed in seeds for position, plan in enumerate(plans)
     ]
     for position, found in parallel(jobs)(calls):
+        if isinstance(found, str):
+            raise Broken(found)
         if isinstance(found, Ruler):
             rulers[position] = found
         else:

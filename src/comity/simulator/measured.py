@@ -71,7 +71,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """All figures of one kind of keyspace over one topology.
 
     regions: of each region without faults, cut off, and on the other side, where that was measured.
-    converged_ms: the worst, -1 where a run did not. lost: acknowledged writes, the most in a run.
+    converged_ms: the worst, -1 where a run did not. lost: acknowledged writes, the most in a run. unreadable:
+    keys that no node could read after healing, likewise.
     """
 
     kind: str
@@ -90,6 +91,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     converged_ms: float
     acknowledged: int
     lost: int
+    unreadable: int
     trace_hashes: tuple[str, ...]
 
 
@@ -164,6 +166,7 @@ def summarise(plan: Plan, ruler: Ruler, runs: Sequence[Run]) -> Measured:
         converged_ms=-1.0 if min(converged) < 0 else max(converged),
         acknowledged=sum(run.acknowledged for run in ordered),
         lost=max(run.lost for run in ordered),
+        unreadable=max(run.unreadable for run in ordered),
         trace_hashes=tuple(run.trace_hash for run in ordered),
     )
 
@@ -292,6 +295,8 @@ def _data(measured: Measured, promise: Promise) -> Iterable[str]:
                 f"no read is promised to be stale; {where} {pair.reads.stale:.1%} were, "
                 f"by up to {pair.reads.age_ms:.0f} ms and {pair.reads.behind} versions"
             )
+    if measured.unreadable:
+        yield f"after healing {measured.unreadable} keys could not be read at any node within the deadline"
     if measured.lost and not promise.loses:
         yield f"no acknowledged write is promised to be lost; {measured.lost} were"
     elif promise.loss_entries and measured.lost > promise.loss_entries:
