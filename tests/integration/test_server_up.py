@@ -210,6 +210,11 @@ def test_keyspaces_are_created_at_the_start_and_said_with_ready(tmp_path: Path) 
         client = Talk(second.base)
         assert client("SET", "carts:1", "x") == b"OK"
         client.close()
+        code, table = status(second)
+        assert code == 0
+        assert (
+            "node 3, keyspace 'carts' of its settings: it is gossip, not chain; nothing was changed" in table
+        )
         _, _, err = second.end(signal.SIGINT)
         assert err.startswith("comity up: keyspace 'carts': it is gossip, not chain; nothing was changed")
         assert "keyspace of the settings failed" in (tmp_path / "data" / "node-2.log").read_text()

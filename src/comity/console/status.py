@@ -79,3 +79,9 @@ def _show(answers: dict[str, dict[str, Any] | None], keyspace: str) -> None:
     console = Console()
     console.print(f"keyspace [bold]{keyspace}[/bold]")
     console.print(table)
+    for answer in answers.values():
+        settings = answer["catalogue"].get("settings", {}) if answer else {}
+        for name, found in settings.items():
+            if answer and found["error"]:
+                said = f"node {answer['node']}, keyspace {name!r} of its settings: {found['error']}"
+                console.print(said, markup=False, highlight=False)

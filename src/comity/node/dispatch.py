@@ -315,6 +315,8 @@ class Dispatcher:
                 if connection.outstanding:
                     return
                 self._keyed(connection, group, level)
+                if connection.number in self._later:
+                    return
                 continue
             assert isinstance(group, Group)
             if kind == ROUTE_LOG or connection.mode == LOG or (level == LINEARIZABLE and group.expiry_due()):
@@ -402,6 +404,7 @@ class Dispatcher:
         if asked is not None and asked.name in LISTING and isinstance(group, KeyedGroup):
             asked.calls += 1
             self.answer(connection, group.listing(queue.popleft()))
+            self._later[connection.number] = connection  # It is long work, and may be a long answer.
             return
         while queue and len(taken) < RUN_COMMANDS:
             args = queue[0]

@@ -39,7 +39,8 @@ Differences from Redis:
   literal names a keyspace: `KEYS carts:*` and `SCAN 0 MATCH carts:*` list the keys of `carts`, if there is
   such a keyspace (give every `SCAN` of one iteration the same pattern). Where keys are replicated one by one
   (`paxos`, `quorum`, `gossip`) the answer is what the replica that is asked holds by itself, at any level:
-  a key just written elsewhere may be missing, and `paxos` may show one whose write is not decided yet.
+  a key just written elsewhere may be missing, `paxos` may show one whose write is not decided yet, and of
+  `quorum` with fewer copies (`n`) than nodes a replica holds a part.
 - `DBSIZE`, `RANDOMKEY` and `FLUSHALL` are about `default` alone. `KEYSPACE INFO name` counts the keys that
   the asked node holds (`keys`; beyond 10,000 an estimate where keys are replicated one by one, `keys_exact`
   false); `KEYSPACE DROP` and `CREATE` empty a keyspace.

@@ -232,3 +232,21 @@ def test_a_keyspace_named_in_both_settings_is_refused() -> None:
             keyspaces=(KeyspaceConfig(name="default"), KeyspaceConfig(name="carts")),
             wanted=(CARTS,),
         )
+
+
+@pytest.mark.parametrize("after_ms", range(0, 60, 4))
+def test_whenever_the_leader_is_lost_each_is_created_once(after_ms: int) -> None:
+    cluster = Cluster(wanted=everywhere(CARTS, CHAT, STOCK))
+    cluster.run(after_ms)
+    cluster.kill(1)
+    cluster.run(2500)
+    cluster.start(1)
+    run_until_active(cluster, "carts", "chat", "stock")
+    cluster.run(1500)
+    found = [cluster.hosts[node].keyspaces.catalogue for node in (1, 2, 3)]
+    assert found[0] == found[1] == found[2]
+    assert list(found[0].keyspaces) == ["carts", "chat", "stock"]
+    assert found[0].numbers == 3
+    assert all(each.state == "active" for each in found[0].keyspaces.values())
+    for host in cluster.hosts.values():
+        host.check()

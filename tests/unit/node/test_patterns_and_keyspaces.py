@@ -140,3 +140,16 @@ def test_a_listing_may_be_asked_for_at_a_level_of_its_own(cluster: Cluster, name
         assert said.startswith(b"-ERR keyspace 'gossip' (gossip) is not linearizable: ")
     else:
         assert value(said) == [b"%b:1" % name.encode()]
+
+
+@pytest.mark.parametrize("name", ["paxos", "quorum", "gossip"])
+def test_listings_of_one_client_take_a_turn_each_so_that_others_are_served_between_them(
+    cluster: Cluster, name: str
+) -> None:
+    connection = cluster.connect(1)
+    listing = ("KEYS", f"{name}:1")
+    cluster.send(1, connection, listing, listing, ("COMITY.AT", "eventual", *listing), listing, ("PING",))
+    one = b"*1\r\n$%d\r\n%b:1\r\n" % (len(name) + 2, name.encode())
+    assert cluster.received(1, connection) == one
+    cluster.run(20)
+    assert cluster.received(1, connection) == 3 * one + b"+PONG\r\n"
