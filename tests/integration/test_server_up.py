@@ -204,7 +204,9 @@ def test_keyspaces_are_created_at_the_start_and_said_with_ready(tmp_path: Path) 
     finally:
         first.process.kill()
         first.process.communicate()
-    second = Up(tmp_path / "data", "--keyspace", "carts=chain", "--keyspace", "chat=chain")
+    file.write_text("[keyspaces.many]\nreplicas = 4\n")
+    flags = ("--config", str(file), "--keyspace", "carts=chain", "--keyspace", "chat=chain")
+    second = Up(tmp_path / "data", *flags)
     try:
         assert " keyspaces=carts=gossip:session,chat=chain:linearizable data=" in second.ready_line()
         client = Talk(second.base)
@@ -216,7 +218,8 @@ def test_keyspaces_are_created_at_the_start_and_said_with_ready(tmp_path: Path) 
             "node 3, keyspace 'carts' of its settings: it is gossip, not chain; nothing was changed" in table
         )
         _, _, err = second.end(signal.SIGINT)
-        assert err.startswith("comity up: keyspace 'carts': it is gossip, not chain; nothing was changed")
+        assert "comity up: keyspace 'carts': it is gossip, not chain; nothing was changed" in err
+        assert "comity up: keyspace 'many': 4 replicas were asked for and the cluster has 3 members" in err
         assert "keyspace of the settings failed" in (tmp_path / "data" / "node-2.log").read_text()
     finally:
         second.process.kill()

@@ -161,20 +161,17 @@ class LocalCluster:
         does. What is wrong with the others is said."""
         deadline = time.monotonic() + KEYSPACES_TIMEOUT_S
         while True:
-            found = [self._settled(node) for node in self.numbers]
-            said = {name: each for settings in found for name, each in settings.items()}
-            late = [
-                name
-                for settings in found
-                for name, each in settings.items()
-                if each["state"] != "active" and not each["error"]
-            ]
+            found = [each for node in self.numbers for each in self._settled(node).items()]
+            said = dict(found)
+            # Who cannot be created is known to the leader alone.
+            errors = {name: each["error"] for name, each in found if each["error"]}
+            late = {name: "not created yet, see /status" for name, each in found if each["state"] != "active"}
+            late = {name: reason for name, reason in late.items() if name not in errors}
             if not late or self.stopping or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        for name, each in said.items():
-            if each["error"] or name in late:
-                _say(f"keyspace {name!r}: {each['error'] or 'not created yet, see /status'}")
+        for name, reason in {**errors, **late}.items():
+            _say(f"keyspace {name!r}: {reason}")
         return {
             name: f"{each['replication']}:{each['level']}"
             for name, each in said.items()
