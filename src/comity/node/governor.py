@@ -13,10 +13,11 @@ from comity.detectors import GrayFailures, PhiDetector, PhiOptions, Status
 from comity.detectors import Report as GrayReport
 from comity.detectors.messages import Heartbeat
 from comity.keyspaces import definition
-from comity.keyspaces.definition import ACTIVE, ANNOUNCED, CLOSING, Catalogue, Keyspace
+from comity.keyspaces.choices import chosen_level
+from comity.keyspaces.definition import ACTIVE, ANNOUNCED, CLOSING, Catalogue, Keyspace, KeyspaceError
 from comity.node.config import MILLISECOND_NS
 from comity.node.messages import Position, Report
-from comity.replica import NEVER, KeyedProtocol, Stream, View
+from comity.replica import NEVER, KeyedProtocol, Protocol, Stream, View
 
 if TYPE_CHECKING:
     from comity.node.keyspaces import Keyspaces
@@ -125,6 +126,10 @@ class Governor:
     def _next(self, catalogue: Catalogue) -> Catalogue | None:
         for name, keyspace in catalogue.keyspaces.items():
             if keyspace.state == ACTIVE:
+                nodes = self._still_members(keyspace)
+                if nodes != keyspace.nodes:
+                    self.host.note("members left", keyspace=name, nodes=list(nodes))
+                    return definition.alter(catalogue, name, keyspace.level, nodes)
                 view = self._next_view(keyspace)
                 if view is not None:
                     self.host.note("view", keyspace=name, epoch=view.epoch, nodes=list(view.nodes))
@@ -146,6 +151,24 @@ class Governor:
             for node in self.host.default.core.members.everyone()
             if node not in self.reports or self.reports[node].version < wanted
         ]
+
+    def _still_members(self, keyspace: Keyspace) -> tuple[int, ...]:
+        """Who is to hold a keyspace: others in the place of those who are no members any more. One that votes
+        on its own members is not changed from here."""
+        members = self.host.default.core.members
+        everyone = members.everyone()
+        protocol = self.host.protocols[keyspace.replication]
+        kept = [node for node in keyspace.nodes if node in everyone]
+        own = isinstance(protocol, Protocol) and not protocol.views
+        if own or not kept or len(kept) == len(keyspace.nodes):
+            return keyspace.nodes
+        others = [node for node in members.voters if node not in kept]
+        nodes = (*kept, *others[: len(keyspace.nodes) - len(kept)])
+        try:
+            chosen_level(protocol, keyspace.options, len(nodes), keyspace.level)
+        except KeyspaceError:
+            return keyspace.nodes  # Fewer could not give what is promised: until there are others it has to do.
+        return nodes
 
     # -- views
 
@@ -176,9 +199,16 @@ class Governor:
     def _next_of_quorums(self, keyspace: Keyspace, protocol: KeyedProtocol) -> View | None:
         """Nobody is left out for being away; a move ends when everybody's state has moved."""
         view = keyspace.view
+        members = self.host.default.core.members.everyone()
         if view.outgoing:
+            if set(keyspace.nodes) != set(view.nodes) and any(node not in members for node in view.nodes):
+                # What was decided meanwhile is at those it moves away from too: the move begins anew from there.
+                return View(view.epoch + 1, keyspace.nodes, outgoing=view.outgoing)
+            if protocol.semantics == "lattice" and any(node not in members for node in view.outgoing):
+                staying = tuple(node for node in view.outgoing if node in members)
+                return View(view.epoch + 1, view.nodes, outgoing=staying)
             settled = {node for node in view.everyone() if self._settled(keyspace, node)}
-            behind = [node for node in view.outgoing if node not in settled]
+            behind = [node for node in view.outgoing if node not in settled and node in members]
             most = (len(view.outgoing) - 1) // 2 if protocol.majority_settles else 0
             if not settled.issuperset(view.nodes) or len(behind) > most:
                 return None

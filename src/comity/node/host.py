@@ -497,6 +497,7 @@ class Host:
         if links != self._links:
             self._links = links
             self._links_changed = True
+        self.keyspaces.members_changed()
 
     def member(self, node: NodeId) -> Member | None:
         """What is known of a node's addresses."""

@@ -19,6 +19,7 @@ from comity.keyspaces.creation import Edit
 from comity.keyspaces.definition import ACTIVE, ANNOUNCED, Catalogue, Keyspace, KeyspaceError
 from comity.node import messages
 from comity.node.config import MILLISECOND_NS
+from comity.node.errors import NO_MEMBER
 from comity.node.connection import Connection, Run
 from comity.node.governor import Governor
 from comity.node.served import Served, Unknown
@@ -78,6 +79,7 @@ class Keyspaces:
         self._version = 0
         self._adopted_ns = 0
         self._numbers: dict[str, int] = {}
+        self._member = True
         self._ready_at = -1
         self._asked = 0
         self._ask_ns = NEVER
@@ -200,6 +202,14 @@ class Keyspaces:
             served.level = keyspace.level
             served.configure(keyspace.options, len(keyspace.nodes))
 
+    def members_changed(self) -> None:
+        """Who is no member hears no more of the catalogue, and nobody waits for it to."""
+        node, members = self.host.config.node, self.host.default.core.members
+        member = node in members.everyone()
+        if member != self._member:
+            self._member = member
+            self._reopen()
+
     def _served(self, keyspace: Keyspace) -> list[Served]:
         host = self.host
         found = (host.groups.get(keyspace.number), host.elsewhere.get(keyspace.number))
@@ -216,6 +226,8 @@ class Keyspaces:
     def _closed(self, keyspace: Keyspace) -> str:
         if not self.ready:
             return STARTING
+        if not self._member:
+            return NO_MEMBER[1:-2].decode()
         if keyspace.state == ANNOUNCED:
             return f"TRYAGAIN keyspace '{keyspace.name}' is being created; see KEYSPACE INFO {keyspace.name}"
         if keyspace.state != ACTIVE:

@@ -64,7 +64,9 @@ class Remote(Served):
     def submit(self, run: KeyedRun, commands: list[tuple[Route, list[bytes], list[bytes]]]) -> None:
         """Have a holder carry out a run of commands."""
         host = self.host
-        linked = [node for node in self.holders if node in host.up] or list(self.holders)
+        members = host.default.core.members.everyone()
+        holders = [node for node in self.holders if node in members] or list(self.holders)
+        linked = [node for node in holders if node in host.up] or holders
         target = linked[run.connection.number % len(linked)]
         request = host.request()
         writes = any(route.kind != ROUTE_READ for route, _, _ in commands)
