@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from comity.node import Host
+from comity.node.group import Group
 from comity.replica import NEVER
 from comity.simulator.generate import case_of, run_case
 from comity.simulator.process import Process
@@ -31,7 +32,8 @@ def audit(host: Host) -> None:
     A key may have come due since the deadline was computed: stamps are whole milliseconds. What lingers
     may leave at any time.
     """
-    if any(group.expiry_due() or group.linger_ns < NEVER for group in host.groups.values()):
+    logs = [group for group in host.groups.values() if isinstance(group, Group)]
+    if any(group.expiry_due() or group.linger_ns < NEVER for group in logs):
         return
     deadline_ns = host.deadline_ns
     for group in host.groups.values():

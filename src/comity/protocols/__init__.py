@@ -1,7 +1,7 @@
 """Replication protocols, a folder each; `load` finds them.
 
-A folder here is a protocol when its package has a `PROTOCOL` (a `replica.Protocol` or `replica.KeyedProtocol`). Nothing else
-needs to know of it: a new protocol is a new folder.
+A folder here is a protocol when its package has a `PROTOCOL` (a `replica.Protocol` or
+`replica.KeyedProtocol`). Nothing else needs to know of it: a new protocol is a new folder.
 """
 
 from __future__ import annotations

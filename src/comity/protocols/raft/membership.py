@@ -156,7 +156,7 @@ class Membership(Leading):
         if target == self.members:
             self.reply(request, Done(describe(self.members)))
             return
-        laggards = [node for node in target.voters if not self.caught_up(now_ns, node)]
+        laggards = [node for node in target.voters if not self.level_with_log(now_ns, node)]
         if laggards:
             detail = f"still catching up: {', '.join(map(str, laggards))}"
             self.reply(request, Refused(REASON_BUSY, detail, self.node))
@@ -168,7 +168,7 @@ class Membership(Leading):
         """A joint configuration where voters change, else the target itself."""
         return target if target.voters == self.members.voters else joint(self.members, target)
 
-    def caught_up(self, now_ns: int, node: NodeId) -> bool:
+    def level_with_log(self, now_ns: int, node: NodeId) -> bool:
         """Whether a node that is to become a voter would not hold the group up (thesis 4.2.1)."""
         if self.members.votes(node):
             return True
