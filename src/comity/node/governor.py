@@ -167,7 +167,8 @@ class Governor:
         try:
             chosen_level(protocol, keyspace.options, len(nodes), keyspace.level)
         except KeyspaceError:
-            return keyspace.nodes  # Fewer could not give what is promised: until there are others it has to do.
+            # Fewer could not give what is promised: until there are others it has to do.
+            return keyspace.nodes
         return nodes
 
     # -- views

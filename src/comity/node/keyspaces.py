@@ -19,8 +19,8 @@ from comity.keyspaces.creation import Edit
 from comity.keyspaces.definition import ACTIVE, ANNOUNCED, Catalogue, Keyspace, KeyspaceError
 from comity.node import messages
 from comity.node.config import MILLISECOND_NS
-from comity.node.errors import NO_MEMBER
 from comity.node.connection import Connection, Run
+from comity.node.errors import NO_MEMBER
 from comity.node.governor import Governor
 from comity.node.served import Served, Unknown
 from comity.node.wanted import Wanted
