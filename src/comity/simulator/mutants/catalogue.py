@@ -9,7 +9,7 @@ from comity.node.journal import Journal
 from comity.node.waiting import Pending
 from comity.protocols.raft import RaftCore
 from comity.simulator.cluster import Mutation
-from comity.simulator.mutants import catalogue_views, parts, plans, raft
+from comity.simulator.mutants import catalogue_quorums, catalogue_views, parts, plans, raft
 from comity.simulator.mutants.mutation import CoreMutation, Mutant
 from comity.store.machine import StateMachine
 from comity.store.origins import OriginTable
@@ -174,7 +174,7 @@ RAFT: tuple[Mutant, ...] = (
     ),
 )
 
-MUTANTS: tuple[Mutant, ...] = (*RAFT, *catalogue_views.MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (*RAFT, *catalogue_quorums.MUTANTS, *catalogue_views.MUTANTS)
 
 
 def mutant_named(name: str) -> Mutant:
