@@ -129,6 +129,7 @@ class Reads(Leases):
         self.asked_all = not self.in_force(now_ns)
         self.asked = dict.fromkeys(self.whom_to_ask(), False)
         self.read_retry_ns = now_ns + self.options.retry_ns
+        self.set_deadline()
         self.send_questions()
         self.complete_reads(now_ns)
 

@@ -353,6 +353,24 @@ def test_a_clean_read_is_answered_at_once_by_any_replica() -> None:
     assert world.messages == sent
 
 
+def test_a_lost_question_is_asked_again_in_time_also_where_heartbeats_are_rare() -> None:
+    rare = ChainOptions(
+        reads="confirm", heartbeat_ns=SECOND, lease_ns=3 * SECOND, silent_ns=2 * SECOND, retry_ns=100 * MS
+    )
+    world = world_of(options=rare)
+    world.run(100 * MS)
+    node = world.nodes[1]
+    outcomes: list[Any] = []
+    node.answers[901] = outcomes.append
+    world.cut = {(1, 2), (1, 3)}
+    world.step(node, node.life, lambda core, now_ns: core.read_keys(now_ns, 901, [b"a"]))
+    world.run(20 * MS)
+    world[1].check()
+    world.cut = set()
+    world.run(200 * MS)
+    assert outcomes == [ReadAt(2)]
+
+
 def test_a_dirty_read_asks_the_tail_once_for_all_of_a_turn() -> None:
     world = world_of()
     world.cut = {(3, 2)}
