@@ -58,6 +58,9 @@ from comity.store.touched import keys_of_payload
 
 FSYNCS_REMEMBERED = 32
 PASSES_PER_TURN = 4
+UNWRITTEN_BYTES = 64 << 20
+"""Beyond it a log that cannot be written takes nothing more of what peers say about registers."""
+
 INTRODUCED_PEERS = 128
 STOP_GRACE_NS = 3_000_000_000
 
@@ -434,6 +437,10 @@ class Host:
                 continue
             try:
                 if kind == messages.KIND_CORE:
+                    if group.keyed and self.journal.waiting_bytes > UNWRITTEN_BYTES:
+                        # Nobody waits for what cannot be written: a message lost is asked for again.
+                        metrics.peer_messages_refused += 1
+                        continue
                     message = group.protocol.codec.decode(body)
                 elif kind == messages.KIND_FORWARD:
                     if isinstance(group, Group):
@@ -508,6 +515,14 @@ class Host:
         return next((member for member in self.config.members if member.node == node), None)
 
     # -- disk
+
+    @property
+    def fsync_ns(self) -> int:
+        """A high percentile of the last writes of the journal, 0 for none; where the one under way takes longer,
+        for the disk may be full, how long that is."""
+        fsyncs = sorted(self.fsyncs_ns)
+        usual = fsyncs[len(fsyncs) * 9 // 10] if fsyncs else 0
+        return max(usual, self.now_ns - self._writing_since_ns) if self.journal.flying else usual
 
     def journal_written(self, sequence: int) -> None:
         """That write of the journal is durable."""

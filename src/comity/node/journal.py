@@ -48,9 +48,10 @@ class _Segment:
 class _Batch:
     """Records that become durable together, and the messages that wait for them."""
 
-    __slots__ = ("counts", "gated", "records")
+    __slots__ = ("counts", "gated", "records", "size")
 
     def __init__(self) -> None:
+        self.size = 0
         self.records: list[tuple[int, int, bytes]] = []
         self.counts: dict[int, int] = {}
         self.gated: list[tuple[int, Envelope]] = []
@@ -149,6 +150,7 @@ class Journal:
         batch = self._open
         for record in records:
             batch.records.append((group, record.index, record.data))
+            batch.size += len(record.data)
         total = self._totals.get(group, 0) + len(records)
         self._totals[group] = total
         batch.counts[group] = total
@@ -167,6 +169,16 @@ class Journal:
     def idle(self) -> bool:
         """Nothing queued and nothing in flight."""
         return self._flying is None and not self._open.records
+
+    @property
+    def flying(self) -> bool:
+        """Whether a write is in flight."""
+        return self._flying is not None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits for the next write."""
+        return self._open.size
 
     @property
     def due(self) -> bool:

@@ -241,13 +241,12 @@ class Keyspaces:
         self._report_ns = host.now_ns + REPORT_NS if self.catalogue.keyspaces else NEVER
         self._sequence += 1
         now = host.now_ns
-        fsyncs = sorted(host.fsyncs_ns)
         report = messages.Report(
             self.confirmed,
             self._positions(),
             host.incarnation,
             self._sequence,
-            fsyncs[len(fsyncs) * 9 // 10] if fsyncs else 0,
+            host.fsync_ns,
             {peer: now - heard_ns for peer, heard_ns in sorted(host.heard_ns.items())},
         )
         leader = host.default.core.leader
