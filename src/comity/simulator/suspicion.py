@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from comity.simulator.settings import Fault
+from comity.simulator.trials import NAME
 
 if TYPE_CHECKING:
     from comity.node import Host
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class Suspicion:
-    """What is believed of whom, and the faults that change it. Beside `faults.KINDS` there are:
+    """What is believed of whom, and the faults that change it, beside `faults.KINDS`.
 
     suspect: these nodes are held dead, and left out of views. banish: besides, the first of them hears from
-    nobody. mistrust: whoever leads the keyspace under trial is suspected. depose: it is banished. unseat: it
-    crashes, and is back when it has been left out.
+    nobody. mistrust: whoever leads the keyspace under trial is suspected. mislead: besides, it hears late
+    from those who do not hold the keyspace. depose: it is banished. unseat: it crashes, and is back when it
+    has been left out.
     """
 
     cluster: Cluster
@@ -66,6 +68,27 @@ class Suspicion:
 
     def _mistrust(self, fault: Fault) -> Callable[[], None]:
         return self._suspect(msgspec.structs.replace(fault, nodes=(self._leading(fault),)))
+
+    def _mislead(self, fault: Fault) -> Callable[[], None]:
+        trust = self._mistrust(fault)
+        node = self._leading(fault)
+        host = self.cluster.processes[node].host
+        found = host.keyspaces.catalogue.keyspaces.get(NAME) if host is not None else None
+        holders = found.view.everyone() if found is not None else ()
+        links = [
+            link
+            for (source, target), link in self.cluster.network.links.items()
+            if target == node and source not in holders
+        ]
+        for link in links:
+            link.slow = fault.amount
+
+        def undo() -> None:
+            trust()
+            for link in links:
+                link.slow = 1
+
+        return undo
 
     def _depose(self, fault: Fault) -> Callable[[], None]:
         return self._banish(msgspec.structs.replace(fault, nodes=(self._leading(fault),)))

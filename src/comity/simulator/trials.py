@@ -173,6 +173,14 @@ VARIANTS: dict[str, Trial] = {
             for name in ("chain", "primary-backup")
         ),
         Trial(
+            name="chain-many-keys",
+            replication="chain",
+            registers=(("set", 45), ("get", 55)),
+            counters=False,
+            texts=False,
+            keys=16,
+        ),
+        Trial(
             name="gossip-sessions",
             replication="gossip",
             level="causal",
@@ -193,7 +201,7 @@ VARIANTS: dict[str, Trial] = {
             level="causal",
             levels=("causal",),
             removals=True,
-            keys=6,
+            keys=30,
         ),
     )
 }

@@ -97,7 +97,7 @@ def _kind_of_registers(stream: Stream, client: Client, trial: Trial) -> tuple[st
         if client.level == "eventual" and trial.level != "eventual":
             return "gone", f"register{stream.below(4)}"
         if trial.removals and stream.chance(0.8):
-            return ("bump" if stream.chance(0.6) else "drop"), f"mixed{stream.below(trial.keys)}"
+            return ("bump" if stream.chance(0.5) else "drop"), f"mixed{stream.below(trial.keys)}"
         if client.level == "eventual" or stream.chance(0.6) or not trial.counters:
             return ("put" if stream.chance(0.4) else "look"), f"{client.level}{stream.below(3)}"
         counter = f"total{stream.below(2)}" if trial.totals else f"own{client.number}"

@@ -87,7 +87,7 @@ def bad_clocks(stream: Stream, nodes: int, duration_ms: int) -> World:
 def late_promises(stream: Stream, nodes: int, duration_ms: int) -> World:
     """Whoever is cut off goes on hearing what was sent to it long before."""
     settings = Settings(latency_us=1500, jitter_us=100, fsync_us=(150, 500), options=LONG_LEASE)
-    faults = []
+    faults: list[Fault] = []
     at_ms = 500
     while at_ms < duration_ms - 1000:
         node = 1 + stream.below(nodes)
@@ -146,19 +146,66 @@ def laggards(stream: Stream, nodes: int, duration_ms: int) -> World:
 
 
 def hearsay(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """Three of five nodes hold the keyspace and speak quickly with each other; what the others say comes
-    late, each time to another of the three: it is the last to know that it was left out."""
+    """Three of five nodes hold the keyspace and speak quickly with each other; whoever leads it is the last
+    to hear that it was left out."""
     settings = Settings(latency_us=300, jitter_us=100, fsync_us=(150, 800), replicas=3)
-    faults = []
+    return settings, _spread(stream, ("mislead",), nodes, duration_ms, 600, (500,))
+
+
+def abandoned(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Two nodes hold the keyspace. One has just come in again when it hears no more from the other, which
+    then is left out."""
+    settings = Settings(latency_us=300, jitter_us=200, fsync_us=(150, 800), replicas=2)
+    faults: list[Fault] = []
     at_ms = 300
-    while at_ms < duration_ms - 800:
-        late = 1 + stream.below(3)
-        faults.extend(
-            Fault(at_ms=at_ms, kind="slow-link", nodes=(other, late), duration_ms=700, amount=700)
-            for other in range(4, nodes + 1)
-        )
-        faults.append(Fault(at_ms=at_ms + 20, kind="mistrust", nodes=(late,), duration_ms=500))
-        at_ms += 800 + stream.below(200)
+    while at_ms < duration_ms - 1200:
+        faults.append(Fault(at_ms=at_ms, kind="suspect", nodes=(1 + stream.below(2),), duration_ms=120))
+        cut_ms = at_ms + stream.between(150, 600)
+        faults.append(Fault(at_ms=cut_ms, kind="freeze-links", nodes=(1, 2), duration_ms=800))
+        left_ms = cut_ms + stream.between(50, 400)
+        faults.append(Fault(at_ms=left_ms, kind="mistrust", nodes=(1,), duration_ms=400))
+        at_ms = cut_ms + 1100
+    return settings, tuple(faults)
+
+
+def newcomers(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """A third node comes in, and hears of nothing until the head is cut off, which holds its lease; soon the
+    new one is alone."""
+    options = {
+        "reads": "lease",
+        "lease_ns": 3600 * MS,
+        "heartbeat_ns": 1000 * MS,
+        "silent_ns": 3000 * MS,
+    }
+    settings = Settings(latency_us=100, jitter_us=100, fsync_us=(150, 500), options=options, replicas=2)
+    at_ms = 1000 + stream.below(1000)
+    cut_ms = at_ms + stream.between(1100, 2000)
+    faults = (
+        *(
+            Fault(at_ms=at_ms - 100, kind="one-way", nodes=(other, 3), duration_ms=cut_ms + 130 - at_ms)
+            for other in (1, 2)
+        ),
+        Fault(at_ms=at_ms, kind="alter", nodes=(1, 2, 3)),
+        Fault(at_ms=cut_ms, kind="isolate", nodes=(1,), duration_ms=3500),
+        Fault(at_ms=cut_ms + stream.between(300, 700), kind="suspect", nodes=(1, 2), duration_ms=3500),
+    )
+    return settings, faults
+
+
+def unheard(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Only the tail knows of a commit; all but a new node are left out before anybody hears of it."""
+    settings = Settings(
+        latency_us=100, jitter_us=100, fsync_us=(150, 500), options={"reads": "confirm"}, replicas=4
+    )
+    at_ms = 1200 + stream.below(400)
+    lost_ms = at_ms + 50 + stream.below(300)
+    faults = [
+        Fault(at_ms=400, kind="suspect", nodes=(4,), duration_ms=lost_ms - 400),
+        *(Fault(at_ms=at_ms, kind="one-way", nodes=(3, other), duration_ms=3500) for other in (1, 2, 5)),
+        Fault(at_ms=lost_ms, kind="banish", nodes=(3,), duration_ms=3000),
+        Fault(at_ms=lost_ms, kind="isolate", nodes=(1,), duration_ms=3000),
+        Fault(at_ms=lost_ms + 700 + stream.below(600), kind="suspect", nodes=(1, 2), duration_ms=2500),
+    ]
     return settings, tuple(faults)
 
 
@@ -212,10 +259,23 @@ def detours(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, _spread(stream, kinds, nodes, duration_ms, 60, (100, 300, 800))
 
 
+def joins(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Members leave and come back, and get the full state one cell a message over lossy links."""
+    settings, faults = moves(stream, nodes, duration_ms)
+    options = {"max_message_bytes": 1, "round_ns": 400 * MS, "idle_ns": 400 * MS}
+    return msgspec.structs.replace(settings, loss=0.3, options=options), faults
+
+
 def removals(stream: Stream, nodes: int, duration_ms: int) -> World:
     """The same with reports that overtake what they are about."""
     settings = Settings(
-        latency_us=300, jitter_us=3000, fsync_us=(150, 1500), loss=0.1, reorder=0.2, duplicate=0.05
+        latency_us=300,
+        jitter_us=3000,
+        fsync_us=(150, 1500),
+        loss=0.1,
+        reorder=0.2,
+        duplicate=0.05,
+        options={"round_ns": 30 * MS, "idle_ns": 30 * MS},
     )
     kinds = ("slow-link", "freeze-links", "one-way", "crash")
     return settings, _spread(stream, kinds, nodes, duration_ms, 80, (100, 300, 800))
@@ -276,13 +336,15 @@ def _spread(
     while at_ms < duration_ms - 200:
         kind = stream.pick(kinds)
         order = stream.shuffled(list(range(1, nodes + 1)))
-        chosen = (order[0],)
+        chosen: tuple[int, ...] = (order[0],)
         amount = 0
         if kind == "split":
             chosen = tuple(sorted(order[: nodes // 2]))
         elif kind in ("one-way", "freeze-links", "slow-link"):
             chosen = tuple(order[:2])
             amount = stream.pick((10, 100))
+        elif kind == "mislead":
+            amount = 1000
         elif kind == "suspect":
             chosen = tuple(sorted(order[: 1 + stream.below(nodes - 1)]))
         faults.append(
