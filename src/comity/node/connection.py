@@ -63,6 +63,7 @@ class Connection:
         "tokens",
         "touched",
         "watches",
+        "whole",
         "writable",
         "write_quorum",
     )
@@ -100,6 +101,8 @@ class Connection:
         self.read_quorum = 0
         self.write_quorum = 0
         self.relayed: Relayed | None = None
+        self.whole: list[bytes] | None = None
+        """The command of which a part is under way: what is put back is all of it."""
 
     def forget_transaction(self) -> None:
         """Leave MULTI and forget what was watched."""

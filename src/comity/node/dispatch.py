@@ -483,7 +483,8 @@ class Dispatcher:
         if not connection.outstanding:
             connection.mode = IDLE
         if not connection.closed and not connection.closing:
-            connection.queue.extendleft(reversed(commands))
+            whole, connection.whole = connection.whole, None
+            connection.queue.extendleft(reversed(commands) if whole is None else [whole])
             self._later[connection.number] = connection
 
     def _take_reads(self, connection: Connection, group: Group) -> list[list[bytes]]:
@@ -611,6 +612,7 @@ class Dispatcher:
     def _answered(self, connection: Connection) -> None:
         if not connection.outstanding:
             connection.mode = IDLE
+            connection.whole = None
             if connection.queue or connection.paused or connection.refused is not None:
                 self.resumable[connection.number] = connection
         elif connection.paused:

@@ -203,7 +203,7 @@ class Governor:
         members = self.host.default.core.members.everyone()
         if view.outgoing:
             if set(keyspace.nodes) != set(view.nodes) and any(node not in members for node in view.nodes):
-                # What was decided meanwhile is at those it moves away from too: the move begins anew from there.
+                # What was decided meanwhile is also at those it moves away from: it begins anew from there.
                 return View(view.epoch + 1, keyspace.nodes, outgoing=view.outgoing)
             if protocol.semantics == "lattice" and any(node not in members for node in view.outgoing):
                 staying = tuple(node for node in view.outgoing if node in members)

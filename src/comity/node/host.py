@@ -518,8 +518,8 @@ class Host:
 
     @property
     def fsync_ns(self) -> int:
-        """A high percentile of the last writes of the journal, 0 for none; where the one under way takes longer,
-        for the disk may be full, how long that is."""
+        """A high percentile of the last writes of the journal, 0 for none; where the one under way takes
+        longer, for the disk may be full, how long that is."""
         fsyncs = sorted(self.fsyncs_ns)
         usual = fsyncs[len(fsyncs) * 9 // 10] if fsyncs else 0
         return max(usual, self.now_ns - self._writing_since_ns) if self.journal.flying else usual

@@ -42,6 +42,8 @@ def at(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> byt
         connection.level, connection.read_quorum, connection.write_quorum = before
     if left and not connection.closing:
         connection.queue.appendleft(args)  # It has to wait: all of it, then.
+    elif connection.outstanding:
+        connection.whole = args
     return None
 
 

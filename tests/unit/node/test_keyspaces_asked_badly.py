@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.node.small_cluster import Cluster
+from tests.unit.node.small_cluster import Cluster, encode
 
+from comity.node import reads
 from comity.node.errors import INDETERMINATE, NO_QUORUM, PARTLY
 from comity.node.keyed import KeyedGroup
 
@@ -99,3 +100,22 @@ def test_what_a_session_pipelines_is_carried_out_in_order() -> None:
     cluster.cut.clear()
     cluster.run(300)
     assert cluster.received(1, connection) == b"+OK\r\n" * 3
+
+
+def test_a_read_put_back_keeps_the_level_it_was_asked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a linearizable read whose answer had to wait for others would be answered from what is here."""
+    monkeypatch.setattr(reads, "READ_BYTES_PER_TURN", 3000)
+    cluster = Cluster(3)
+    node = cluster.elect() % 3 + 1
+    assert cluster.call(node, ("SET", "a", "x" * 2000)) == b"+OK\r\n"
+    connections = [cluster.connect(node) for _ in range(6)]
+    for connection in connections:
+        cluster.send(node, connection, ("COMITY.CONSISTENCY", "eventual"))
+        cluster.received(node, connection)
+    host = cluster.hosts[node]
+    for connection in connections:
+        host.data(connection, encode(("COMITY.AT", "linearizable", "GET", "a")))
+    cluster.turn(node)
+    cluster.run(100)
+    assert all(len(cluster.received(node, connection)) == 2009 for connection in connections)
+    assert host.metrics.local_reads == 0
