@@ -141,7 +141,8 @@ class Cluster:
             for process in self.processes.values()
             if (process.dead_for_good or process.disk.damaged) and process.number != number
         ]
-        return len(lost) + 1 <= (self.case.nodes - 1) // 2 and not self._removes_members()
+        holders = self.case.settings.replicas or self.case.nodes
+        return len(lost) + 1 <= (holders - 1) // 2 and not self._removes_members()
 
     def _removes_members(self) -> bool:
         return any(fault.kind in ("remove", "replace") for fault in self.case.faults)
