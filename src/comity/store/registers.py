@@ -21,6 +21,7 @@ from comity.store.keyspace import Context
 from comity.store.layout import ABSENT, KIND_STRING, Cell
 from comity.store.limits import ReplicatedLimits
 from comity.store.machine import execute
+from comity.store.working_set import Created
 
 _HEADER = Struct(">BQQ")
 _KEEPS_OR_ASKS = frozenset({b"NX", b"XX", b"GET", b"KEEPTTL"})
@@ -59,6 +60,13 @@ class _Nothing(ExpiryIndex):
         """Nothing to forget."""
 
 
+class _Nowhere(Created):
+    """What came into being: nobody lists the keys of a register."""
+
+    def add(self, key: bytes) -> None:
+        """Nothing to remember."""
+
+
 class Registers:
     """`replica.RegisterSemantics`: what commands do to one key. Not for several threads at once."""
 
@@ -66,6 +74,7 @@ class Registers:
         limits = ReplicatedLimits()
         self._context = Context(MemoryEngine(), b"", 0, ClientTable(limits))
         self._context.expiry = _Nothing()
+        self._context.created = _Nowhere()
         self._context.execute = execute
 
     def change(self, payload: bytes, value: bytes | None, now_ms: int) -> tuple[bytes | None, bytes]:
