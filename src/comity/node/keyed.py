@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from comity.formats import resp
 from comity.node.connection import Connection, Run
-from comity.node.errors import INDETERMINATE, NO_QUORUM, PARTLY
+from comity.node.errors import INDETERMINATE, NO_QUORUM, OVERLOADED, PARTLY
 from comity.node.served import Served
 from comity.replica import (
     CAUSAL,
@@ -67,11 +67,13 @@ class KeyedRun:
         "number",
         "quorums",
         "run",
+        "size",
     )
 
     def __init__(self, connection: Connection, count: int, level: str, run: Run) -> None:
         self.quorums = (connection.read_quorum, connection.write_quorum)
         self.number = 0
+        self.size = 0
         self.connection = connection
         self.run = run
         self.level = level
@@ -161,6 +163,8 @@ class KeyedGroup(Served):
         self.requests: dict[int, _Part] = {}
         self.behind = 0
         """Parts that wait for one on the same key."""
+        self.waiting_bytes = 0
+        """Of all commands that are not answered."""
 
     # -- commands
 
@@ -182,6 +186,8 @@ class KeyedGroup(Served):
 
     def submit(self, run: KeyedRun, commands: list[tuple[Route, list[bytes], list[bytes]]]) -> None:
         """Carry out commands of a connection: (route, arguments, keys) each."""
+        run.size = sum(len(word) for _, args, _ in commands for word in args)
+        self.waiting_bytes += run.size
         run.number = self.host.request()
         self.runs[run.number] = run
         # A replica alone carries them out in order anyway; others would each go their own way.
@@ -281,6 +287,7 @@ class KeyedGroup(Served):
         owner.missing -= 1
         if not owner.missing:
             del self.runs[owner.number]
+            self.waiting_bytes -= owner.size
             self.host.deliver([owner.run], owner.answers)
 
     def join_tokens(self, first: bytes, second: bytes) -> bytes:
@@ -359,11 +366,9 @@ class KeyedGroup(Served):
 
     def refusal(self, write: bool) -> bytes | None:
         """Too much waits already, or the catalogue says that this node has no part in it."""
-        if len(self.requests) + self.behind >= self.host.config.bounds.commands_waiting:
-            return resp.error(
-                "TRYAGAIN too many commands are waiting on this node: nothing was done; try again later"
-            )
-        return None
+        bounds = self.host.config.bounds
+        many = len(self.requests) + self.behind >= bounds.commands_waiting
+        return OVERLOADED if many or self.waiting_bytes >= bounds.waiting_bytes else None
 
     @property
     def view(self) -> View | None:
@@ -395,6 +400,7 @@ class KeyedGroup(Served):
         """Audit the core and the bookkeeping of operations."""
         self.core.check()
         assert self.behind >= 0, "more operations went on than waited"
+        assert self.waiting_bytes == sum(run.size for run in self.runs.values()), "bytes are not those of runs"
         assert len(self.requests) == sum(len(run.asked) for run in self.runs.values()), (
             "operations are under way that belong to no run, or are no more"
         )

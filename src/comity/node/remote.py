@@ -44,6 +44,7 @@ class Remote(Served):
         self.key = keyspace.number | 1 << 32
         self.holders: tuple[int, ...] = ()
         self.requests: dict[int, tuple[KeyedRun, bool]] = {}
+        self.waiting_bytes = 0
         self._epoch = 0
 
     def adopt(self, view: View) -> None:
@@ -71,6 +72,8 @@ class Remote(Served):
         request = host.request()
         writes = any(route.kind != ROUTE_READ for route, _, _ in commands)
         self.requests[request] = (run, writes)
+        run.size = sum(len(word) for _, args, _ in commands for word in args)
+        self.waiting_bytes += run.size
         relay = messages.Relay(
             host.incarnation,
             request,
@@ -90,6 +93,7 @@ class Remote(Served):
         if found is None:
             return
         run = found[0]
+        self.waiting_bytes -= run.size
         if len(relayed.replies) != run.missing:
             self.host.deliver_error([run.run], INDETERMINATE)
             return
@@ -114,11 +118,13 @@ class Remote(Served):
         while self.requests and self.deadline_ns() <= now_ns:
             request = next(iter(self.requests))
             run, writes = self.requests.pop(request)
+            self.waiting_bytes -= run.size
             self.host.deliver_error([run.run], INDETERMINATE if writes else NO_QUORUM)
 
     def give_up(self) -> None:
         """The keyspace is to be held by this node itself, or is no more."""
         requests, self.requests = self.requests, {}
+        self.waiting_bytes = 0
         for run, writes in requests.values():
             self.host.deliver_error([run.run], INDETERMINATE if writes else NO_QUORUM)
 
@@ -131,7 +137,9 @@ class Remote(Served):
 
     def refusal(self, write: bool) -> bytes | None:
         """Too much waits already."""
-        return OVERLOADED if len(self.requests) >= self.host.config.bounds.commands_waiting else None
+        bounds = self.host.config.bounds
+        many = len(self.requests) >= bounds.commands_waiting or self.waiting_bytes >= bounds.waiting_bytes
+        return OVERLOADED if many else None
 
     def push(self, now_ns: int) -> None:
         """Everything was sent as it came."""

@@ -27,6 +27,14 @@ _HEADER = Struct(">BQQ")
 _KEEPS_OR_ASKS = frozenset({b"NX", b"XX", b"GET", b"KEEPTTL"})
 _SETS = frozenset({b"SETEX", b"PSETEX"})
 
+MAX_REGISTER_BYTES = 16 << 20
+"""Unlike commands in a log, registers travel as a whole, and several of them in one message."""
+
+TOO_LARGE = (
+    b"-ERR the value would have more than %d bytes, which is the most where keys are replicated one by one; use "
+    b"a keyspace replicated by raft, chain or primary-backup\r\n" % MAX_REGISTER_BYTES
+)
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, list[list[bytes]], bytes]).decode
 
@@ -100,6 +108,8 @@ class Registers:
         data, _, expires_ms = after
         if data is None:
             return None, reply
+        if len(data) > MAX_REGISTER_BYTES:
+            return value, TOO_LARGE
         return _HEADER.pack(KIND_STRING, context.now_ms, expires_ms) + data, reply
 
     def blind(self, payload: bytes) -> bool:

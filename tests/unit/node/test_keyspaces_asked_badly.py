@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.unit.node.small_cluster import Cluster, encode
 
-from comity.node import reads
-from comity.node.errors import INDETERMINATE, NO_QUORUM, PARTLY
+from comity.node import Bounds, reads
+from comity.node.errors import INDETERMINATE, NO_QUORUM, OVERLOADED, PARTLY
 from comity.node.keyed import KeyedGroup
+from comity.store.registers import MAX_REGISTER_BYTES, TOO_LARGE
 
 CREATE = ("KEYSPACE", "CREATE")
 EVENTUAL = ("REPLICATION", "quorum", "CONSISTENCY", "eventual", "OPTION", "r", "1", "OPTION", "w", "1")
@@ -119,3 +120,31 @@ def test_a_read_put_back_keeps_the_level_it_was_asked_at(monkeypatch: pytest.Mon
     cluster.run(100)
     assert all(len(cluster.received(node, connection)) == 2009 for connection in connections)
     assert host.metrics.local_reads == 0
+
+
+def test_no_value_becomes_too_large_to_be_sent() -> None:
+    cluster = cluster_with(("k", "REPLICATION", "paxos"))
+    assert cluster.call(1, ("SETRANGE", "k:a", MAX_REGISTER_BYTES, "x"), within_ms=500) == TOO_LARGE
+    assert cluster.call(1, ("GET", "k:a"), within_ms=500) == b"$-1\r\n"
+    size = MAX_REGISTER_BYTES - 1
+    assert cluster.call(1, ("SETRANGE", "k:a", size, "x"), within_ms=500) == b":%d\r\n" % (size + 1)
+    assert cluster.call(1, ("APPEND", "k:a", "x"), within_ms=500) == TOO_LARGE
+
+
+@pytest.mark.parametrize("replicas", [3, 1])
+def test_what_waits_for_registers_is_bounded_by_its_bytes(replicas: int) -> None:
+    cluster = Cluster(3, bounds=Bounds(waiting_bytes=10_000))
+    cluster.elect()
+    words = (*CREATE, "k", "REPLICATION", "quorum", "REPLICAS", replicas)
+    assert cluster.call(1, words, within_ms=3000) == b"+OK\r\n"
+    cluster.run(300)
+    node = next(node for node, host in cluster.hosts.items() if host.by_name[b"k"].keyed == (replicas == 3))
+    cluster.cut = {(first, second) for first in cluster.hosts for second in cluster.hosts}
+    connections = [cluster.connect(node) for _ in range(6)]
+    for connection in connections:
+        cluster.send(node, connection, ("SET", "k:a", "x" * 4000))
+    replies = [cluster.received(node, connection) for connection in connections]
+    assert replies == [b""] * 3 + [OVERLOADED] * 3
+    cluster.run(6000)
+    assert all(cluster.received(node, connection) for connection in connections[:3])
+    cluster.hosts[node].check()
