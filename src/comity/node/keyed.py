@@ -400,7 +400,9 @@ class KeyedGroup(Served):
         """Audit the core and the bookkeeping of operations."""
         self.core.check()
         assert self.behind >= 0, "more operations went on than waited"
-        assert self.waiting_bytes == sum(run.size for run in self.runs.values()), "bytes are not those of runs"
+        assert self.waiting_bytes == sum(run.size for run in self.runs.values()), (
+            f"{self.waiting_bytes} bytes wait, and those of runs are others"
+        )
         assert len(self.requests) == sum(len(run.asked) for run in self.runs.values()), (
             "operations are under way that belong to no run, or are no more"
         )

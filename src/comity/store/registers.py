@@ -31,7 +31,7 @@ MAX_REGISTER_BYTES = 16 << 20
 """Unlike commands in a log, registers travel as a whole, and several of them in one message."""
 
 TOO_LARGE = (
-    b"-ERR the value would have more than %d bytes, which is the most where keys are replicated one by one; use "
+    b"-ERR the value would have more than %d bytes, the most where keys are replicated one by one; use "
     b"a keyspace replicated by raft, chain or primary-backup\r\n" % MAX_REGISTER_BYTES
 )
 
