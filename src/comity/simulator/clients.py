@@ -208,7 +208,7 @@ class SimulatedClient:
             self._send(Request(operation, process, [encode("INCR", key)]))
         elif kind == "see":
             self._send(Request(operation, process, [encode("GET", key)]))
-        elif kind == "bump":
+        elif kind in ("bump", "tally"):
             self._send(Request(operation, process, [encode("INCR", key)]))
         elif kind == "drop":
             self._send(Request(operation, process, [encode("DEL", key)]))
@@ -368,7 +368,7 @@ class SimulatedClient:
             return
         recorded = operation.kind in RECORDED and self.plan.level == "linearizable"
         now = self.world.now_ns
-        if operation.kind == "count" and outcome != "fail":
+        if operation.kind in ("count", "tally") and outcome != "fail":
             self.cluster.totals.setdefault(operation.key, [0, 0])[outcome != "ok"] += 1
         if recorded:
             if outcome == "ok":

@@ -26,7 +26,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     INCR and APPEND are. levels: of the clients, one is drawn for each. converges: whether all replicas
     hold the same in the end. loses: whether acknowledged writes may be lost, so that only what is said
     about that is judged. without: faults that have no meaning here. keys: how many registers there are.
-    totals: counters are shared by all clients, and their sum is judged in the end. removals: counters are
+    shared: how many keys the clients of one weaker level have together. totals: counters are shared by all clients, and their sum is judged in the end. removals: counters are
     deleted while others count, of which only convergence is asked. moves: of the clients, see `Client`.
     """
 
@@ -43,6 +43,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     loses: bool = False
     without: frozenset[str] = MEMBERSHIP
     keys: int = 4
+    shared: int = 3
     totals: bool = False
     removals: bool = False
     moves: float = 0.0
@@ -126,7 +127,7 @@ VARIANTS: dict[str, Trial] = {
             name="paxos-sessions",
             replication="paxos",
             converges=False,
-            levels=("linearizable", "session"),
+            levels=("session",),
         ),
         Trial(
             name="quorum-one-key",
@@ -173,6 +174,15 @@ VARIANTS: dict[str, Trial] = {
             for name in ("chain", "primary-backup")
         ),
         Trial(
+            name="primary-backup-loss",
+            replication="primary-backup",
+            level="eventual",
+            options={"mode": "async", "loss_entries": 2},
+            levels=("eventual",),
+            loses=True,
+            totals=True,
+        ),
+        Trial(
             name="chain-many-keys",
             replication="chain",
             registers=(("set", 45), ("get", 55)),
@@ -194,6 +204,22 @@ VARIANTS: dict[str, Trial] = {
             level="causal",
             levels=("causal",),
             counters=False,
+        ),
+        Trial(
+            name="gossip-joins",
+            replication="gossip",
+            level="causal",
+            levels=("causal",),
+            counters=False,
+            shared=16,
+        ),
+        Trial(
+            name="gossip-departures",
+            replication="gossip",
+            level="causal",
+            levels=("causal",),
+            removals=True,
+            keys=150,
         ),
         Trial(
             name="gossip-removals",

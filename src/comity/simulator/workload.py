@@ -56,7 +56,7 @@ def operations_of(
                 key=trial.prefix + key,
                 value=f"{kind[0]}{number}",
                 amount=stream.between(20, 900) if kind == "ttl" else 0,
-                pipelined=kind != "cas" and stream.chance(0.6 if kind == "count" else 0.25),
+                pipelined=kind not in ("cas", "tally") and stream.chance(0.6 if kind == "count" else 0.25),
             )
         )
     operations.sort(key=lambda operation: operation.at_ms)
@@ -96,10 +96,12 @@ def _kind_of_registers(stream: Stream, client: Client, trial: Trial) -> tuple[st
     if client.level != "linearizable":
         if client.level == "eventual" and trial.level != "eventual":
             return "gone", f"register{stream.below(4)}"
+        if trial.totals and trial.loses and stream.chance(0.8):
+            return "tally", "total"
         if trial.removals and stream.chance(0.8):
             return ("bump" if stream.chance(0.5) else "drop"), f"mixed{stream.below(trial.keys)}"
         if client.level == "eventual" or stream.chance(0.6) or not trial.counters:
-            return ("put" if stream.chance(0.4) else "look"), f"{client.level}{stream.below(3)}"
+            return ("put" if stream.chance(0.4) else "look"), f"{client.level}{stream.below(trial.shared)}"
         counter = f"total{stream.below(2)}" if trial.totals else f"own{client.number}"
         return ("count" if stream.chance(0.4) else "see"), counter
     draw = stream.below(100)

@@ -259,6 +259,19 @@ def detours(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, _spread(stream, kinds, nodes, duration_ms, 60, (100, 300, 800))
 
 
+def departures(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Members leave and come back; nothing else goes wrong."""
+    settings = Settings(latency_us=200, jitter_us=200, fsync_us=(150, 500), options={"round_ns": 30 * MS})
+    everyone = tuple(range(1, nodes + 1))
+    faults = []
+    for at_ms in range(400, duration_ms - 900, 1800):
+        left_out = stream.pick(everyone)
+        rest = tuple(node for node in everyone if node != left_out)
+        faults.append(Fault(at_ms=at_ms, kind="alter", nodes=rest))
+        faults.append(Fault(at_ms=at_ms + 1200, kind="alter", nodes=everyone))
+    return settings, tuple(faults)
+
+
 def joins(stream: Stream, nodes: int, duration_ms: int) -> World:
     """Members leave and come back, and get the full state one cell a message over lossy links."""
     settings, faults = moves(stream, nodes, duration_ms)
