@@ -26,7 +26,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     INCR and APPEND are. levels: of the clients, one is drawn for each. converges: whether all replicas
     hold the same in the end. loses: whether acknowledged writes may be lost, so that only what is said
     about that is judged. without: faults that have no meaning here. keys: how many registers there are.
-    shared: how many keys the clients of one weaker level have together. totals: counters are shared by all clients, and their sum is judged in the end. removals: counters are
+    shared: how many keys the clients of one weaker level have together.
+    totals: counters are shared by all clients, and their sum is judged in the end. removals: counters are
     deleted while others count, of which only convergence is asked. moves: of the clients, see `Client`.
     """
 
