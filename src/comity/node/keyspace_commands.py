@@ -109,6 +109,14 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     holding = [*found.view.nodes, *(node for node in found.nodes if node not in found.view.nodes)]
     kept = [node for node in holding if node in members and node in found.nodes]
     others = [node for node in members if node not in kept]
+
+    def away(node: int) -> bool:
+        return node != host.config.node and node not in host.up
+
+    # A move ends when everybody who is to hold it has everything: rather not with one that is away.
+    others.sort(key=away)
+    if not isinstance(protocol, Protocol):
+        kept.sort(key=away)
     nodes = tuple((kept + others)[:replicas])
 
     def edit(catalogue: Catalogue) -> Catalogue:

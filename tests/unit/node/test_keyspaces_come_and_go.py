@@ -239,3 +239,17 @@ def test_another_level_is_in_force_once_every_node_goes_by_it() -> None:
     cluster.run(2500)
     assert cluster.received(leader, connection) == OK
     assert all(host.by_name[b"k"].level == "linearizable" for host in cluster.hosts.values())
+
+
+@pytest.mark.parametrize("kind", ["paxos", "quorum", "gossip"])
+def test_with_fewer_replicas_those_who_are_away_go_first(kind: str) -> None:
+    cluster = Cluster(3)
+    cluster.elect()
+    assert ask(cluster, "CREATE", "k", "REPLICATION", kind) == OK
+    cluster.run(500)
+    first = info(cluster, "k")["nodes"][0]
+    others = [node for node in cluster.hosts if node != first]
+    cluster.kill(first)
+    cluster.run(4000)
+    assert ask(cluster, "ALTER", "k", "REPLICAS", 2, node=others[0]) == OK
+    assert sorted(info(cluster, "k", others[0])["nodes"]) == others
