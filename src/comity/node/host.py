@@ -357,7 +357,7 @@ class Host:
     def _continue_stop(self) -> None:
         """Stop once leadership is elsewhere (or time is up) and the state is durable."""
         waiting = any(group.leads and not group.alone and not group.viewed for group in self.groups.values())
-        busy = not all(group.idle for group in self.groups.values())
+        busy = not all(group.idle for group in (*self.groups.values(), *self.elsewhere.values()))
         if (waiting or busy) and self.now_ns < self._stop_deadline_ns:
             return
         if self.jobs.finish():
