@@ -6,6 +6,7 @@ import pytest
 from tests.unit.node.small_cluster import Cluster, encode
 
 from comity.node import Bounds, reads
+from comity.node.dispatch import CROSS_KEYSPACE
 from comity.node.errors import INDETERMINATE, NO_QUORUM, OVERLOADED, PARTLY
 from comity.node.keyed import KeyedGroup
 from comity.store.registers import MAX_REGISTER_BYTES, TOO_LARGE
@@ -148,3 +149,16 @@ def test_what_waits_for_registers_is_bounded_by_its_bytes(replicas: int) -> None
     cluster.run(6000)
     assert all(cluster.received(node, connection) for connection in connections[:3])
     cluster.hosts[node].check()
+
+
+def test_flushall_in_a_transaction_on_another_keyspace_does_not_empty_that() -> None:
+    cluster = cluster_with(("k", "REPLICATION", "chain"))
+    assert cluster.call(1, ("SET", "k:a", 1), within_ms=500) == b"+OK\r\n"
+    connection = cluster.connect(1)
+    cluster.send(1, connection, ("MULTI",), ("SET", "k:b", 1), ("FLUSHALL",), ("EXEC",))
+    cluster.run(100)
+    assert cluster.received(1, connection).endswith(CROSS_KEYSPACE)
+    cluster.send(1, connection, ("MULTI",), ("SET", "b", 1), ("FLUSHALL",), ("DBSIZE",), ("EXEC",))
+    cluster.run(100)
+    assert cluster.received(1, connection).endswith(b"*3\r\n+OK\r\n+OK\r\n:0\r\n")
+    assert cluster.call(1, ("MGET", "k:a", "k:b"), within_ms=500) == b"*2\r\n$1\r\n1\r\n$-1\r\n"
