@@ -18,7 +18,6 @@ from comity.node.remote import Remote
 from comity.node.routes import ROUTE_HERE, Route
 from comity.node.served import Served
 from comity.store.commands.transactions import encode_exec
-from comity.store.listing import LISTING, keyspace_of
 
 if TYPE_CHECKING:
     from comity.node.dispatch import Dispatcher
@@ -126,8 +125,7 @@ class Transactions:
             route = dispatcher.routes.find(args[0])
             if route is None or route.kind == ROUTE_HERE:
                 continue
-            if not route.first_key and (route.name not in LISTING or keyspace_of(args) is None):
-                continue
+            # Commands without keys, FLUSHALL among them, are about `default` here as anywhere.
             group = dispatcher.group_of(route, args)
             if group is None:
                 return None
