@@ -188,7 +188,8 @@ class Keyspaces:
         group = host.groups.get(number)
         # What the disk has of it is looked after by its core as long as the keyspace lives: logs are
         # compacted, and should it come back, it is known what this node has promised.
-        if group is None and (here or node in keyspace.nodes or host.holds(number)):
+        fresh = group is None and number not in host.elsewhere
+        if group is None and (here or node in keyspace.nodes or (fresh and host.holds(number))):
             group = host.add_keyspace(keyspace)
         elif group is not None and group.view is not None and group.view.epoch < keyspace.view.epoch:
             group.core.view(host.now_ns, keyspace.view)
