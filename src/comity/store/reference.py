@@ -44,6 +44,8 @@ Differences from Redis:
 - `DBSIZE`, `RANDOMKEY` and `FLUSHALL` are about `default` alone. `KEYSPACE INFO name` counts the keys that
   the asked node holds (`keys`; beyond 10,000 an estimate where keys are replicated one by one, `keys_exact`
   false); `KEYSPACE DROP` and `CREATE` empty a keyspace.
+- Where keys are replicated one by one a value has at most 16 MB: it travels as a whole with every change. An
+  answer of more than 64 MB is not brought from the nodes that hold a keyspace to one that does not.
 - `DBSIZE` counts keys that are expired but not yet reclaimed; they are invisible to everything else. A time
   to live that is over when it is set deletes the key at once.
 - `INCRBYFLOAT` computes in 80-bit extended precision on every machine, which is what Redis does on x86-64.
