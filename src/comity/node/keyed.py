@@ -34,6 +34,7 @@ from comity.replica import (
 )
 from comity.store import listing
 from comity.store.cells import CellStore
+from comity.store.registers import MAX_REGISTER_BYTES, TOO_LARGE
 from comity.store.semantics import Semantics
 from comity.store.table import wrong_arity
 
@@ -172,6 +173,8 @@ class KeyedGroup(Served):
         """The error of a command that this keyspace cannot carry out; None for one it can."""
         if route.name == "mset" and len(args) % 2 == 0:
             return wrong_arity(route.command)
+        if max(map(len, args)) > MAX_REGISTER_BYTES:
+            return TOO_LARGE
         reason = self.semantics.refusal(self.protocol.atomic, args)
         if reason is None and len(keys) != 1:
             if route.name not in SEVERAL:

@@ -162,3 +162,13 @@ def test_flushall_in_a_transaction_on_another_keyspace_does_not_empty_that() -> 
     cluster.run(100)
     assert cluster.received(1, connection).endswith(b"*3\r\n+OK\r\n+OK\r\n:0\r\n")
     assert cluster.call(1, ("MGET", "k:a", "k:b"), within_ms=500) == b"*2\r\n$1\r\n1\r\n$-1\r\n"
+
+
+@pytest.mark.parametrize("kind", [("REPLICATION", "gossip"), EVENTUAL])
+def test_a_value_too_large_to_be_sent_is_refused_wherever_keys_travel_as_a_whole(
+    kind: tuple[str, ...],
+) -> None:
+    cluster = cluster_with(("k", *kind))
+    large = b"x" * (MAX_REGISTER_BYTES + 1)
+    assert cluster.call(1, ("SET", "k:a", large), within_ms=500) == TOO_LARGE
+    assert cluster.call(1, ("GET", "k:a"), within_ms=500) == b"$-1\r\n"
