@@ -571,6 +571,10 @@ class Host:
         if not isinstance(target, Group) or target.viewed:
             done(Refused(REASON_INVALID, "the control group decides who replicates it; see KEYSPACE ALTER"))
             return
+        objection = self.keyspaces.objection(operation) if target is self.default else ""
+        if objection:
+            done(Refused(REASON_INVALID, objection))
+            return
         request = self.request()
         target.administering[request] = done
         target.core.administer(self.now_ns, request, operation)

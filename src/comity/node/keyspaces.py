@@ -24,7 +24,7 @@ from comity.node.errors import NO_MEMBER
 from comity.node.governor import Governor
 from comity.node.served import Served, Unknown
 from comity.node.wanted import Wanted
-from comity.replica import NEVER, Outcome, ReadAt
+from comity.replica import NEVER, Operation, Outcome, Protocol, ReadAt, RemoveMember, ReplaceMembers
 from comity.store.commands.catalogue import NAME
 
 if TYPE_CHECKING:
@@ -210,6 +210,31 @@ class Keyspaces:
         if member != self._member:
             self._member = member
             self._reopen()
+
+    def objection(self, operation: Operation) -> str:
+        """Why members that work may not be removed: they have what too few others have. "" if they may."""
+        host = self.host
+        if isinstance(operation, RemoveMember):
+            leaving: tuple[int, ...] = (operation.node,)
+        elif isinstance(operation, ReplaceMembers):
+            everyone = host.default.core.members.everyone()
+            leaving = tuple(node for node in everyone if node not in operation.voters)
+        else:
+            return ""
+        for keyspace in self.catalogue.keyspaces.values():
+            nodes = keyspace.view.nodes
+            staying = [node for node in nodes if node not in leaving]
+            works = any(node in host.up or node == host.config.node for node in leaving if node in nodes)
+            protocol = host.protocols[keyspace.replication]
+            any_does = protocol.views if isinstance(protocol, Protocol) else protocol.semantics == "lattice"
+            enough = bool(staying) if any_does else 2 * len(staying) > len(nodes)
+            if works and not enough and len(staying) < len(nodes):
+                return (
+                    f"keyspace '{keyspace.name}' is held by {', '.join(map(str, nodes))}, and the others would "
+                    f"be too few: give it more replicas first (KEYSPACE ALTER {keyspace.name} REPLICAS), or "
+                    "drop it"
+                )
+        return ""
 
     def _served(self, keyspace: Keyspace) -> list[Served]:
         host = self.host

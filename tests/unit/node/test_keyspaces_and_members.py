@@ -7,8 +7,8 @@ from tests.unit.node.small_cluster import Cluster
 
 from comity.keyspaces.definition import Keyspace
 from comity.node.errors import NO_MEMBER
-from comity.replica import Outcome
-from comity.replica.members import RemoveMember
+from comity.replica import Outcome, Refused
+from comity.replica.members import RemoveMember, ReplaceMembers
 
 OK = b"+OK\r\n"
 KINDS = ["paxos", "quorum", "gossip", "chain", "primary-backup"]
@@ -98,3 +98,28 @@ def test_where_nobody_can_take_the_place_the_rest_goes_on(kind: str) -> None:
     assert keyspace(cluster).view.epoch == epoch
     for node in cluster.hosts:
         assert cluster.call(node, ("GET", "k:a"), within_ms=1000) == b"$1\r\n1\r\n"
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "raft"])
+def test_who_alone_holds_a_keyspace_is_not_removed(kind: str) -> None:
+    cluster = Cluster(3)
+    cluster.elect()
+    words = ("KEYSPACE", "CREATE", "k", "REPLICATION", kind, "REPLICAS", 1)
+    assert cluster.call(1, words, within_ms=3000) == OK
+    cluster.run(500)
+    only = keyspace(cluster).nodes[0]
+    outcomes: list[Outcome] = []
+    for host in cluster.hosts.values():
+        host.administer("default", RemoveMember(only), outcomes.append)
+        host.administer(
+            "default", ReplaceMembers(tuple(node for node in cluster.hosts if node != only)), outcomes.append
+        )
+        cluster.turn(host.config.node)
+    cluster.run(1000)
+    assert len(outcomes) == 6
+    assert all(isinstance(outcome, Refused) and "'k' is held by" in outcome.detail for outcome in outcomes)
+    # One that is gone for good may be: it would stand in the way of dropping the keyspace too.
+    cluster.kill(only)
+    cluster.run(3000)
+    remove(cluster, only)
+    assert cluster.call(leader(cluster), ("KEYSPACE", "DROP", "k"), within_ms=3000) == OK
