@@ -39,11 +39,34 @@ def power_cuts(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, _spread(stream, ("crash-follower",), nodes, duration_ms, 100, (1, 5))
 
 
-def clocks_behind(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """One clock is far ahead, so that the others only count up from what they see, and crash meanwhile."""
-    settings = Settings(latency_us=100, jitter_us=300, loss=0.3, fsync_us=(150, 600))
-    ahead = Fault(at_ms=50, kind="jump", nodes=(1 + stream.below(nodes),), amount=60_000)
-    return settings, (ahead, *_spread(stream, ("crash-follower",), nodes, duration_ms, 100, (1, 5)))
+def drops(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """The same, where half of what is sent is lost, and soon asked for again."""
+    settings, faults = power_cuts(stream, nodes, duration_ms)
+    return msgspec.structs.replace(settings, loss=0.5, options={"retry_ns": 20 * MS}), faults
+
+
+def relays(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Of three nodes one misses writes, one forgets what its slow disk had yet to keep, and the one that has
+    them is cut off: what the other two know together is what durability was for."""
+    settings = Settings(latency_us=100, jitter_us=200, fsync_us=(150, 1_000))
+    faults: list[Fault] = []
+    at_ms = 300
+    while at_ms < duration_ms - 1_000:
+        slow, cut, behind = stream.shuffled([1, 2, 3])
+        faults += (
+            Fault(at_ms=at_ms, kind="slow-disk", nodes=(slow,), duration_ms=250, amount=300),
+            Fault(at_ms=at_ms, kind="isolate", nodes=(behind,), duration_ms=182),
+            Fault(at_ms=at_ms + 178, kind="isolate", nodes=(cut,), duration_ms=700),
+            Fault(at_ms=at_ms + 180, kind="crash", nodes=(slow,), duration_ms=1),
+        )
+        at_ms += 1_000 + stream.below(300)
+    return settings, tuple(faults)
+
+
+def relays_behind(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """The same, with one clock so far ahead that the others only count up from what they see."""
+    settings, faults = relays(stream, nodes, duration_ms)
+    return settings, (Fault(at_ms=50, kind="jump", nodes=(1 + stream.below(nodes),), amount=60_000), *faults)
 
 
 def removals(stream: Stream, nodes: int, duration_ms: int) -> World:
@@ -98,9 +121,21 @@ def calm_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
 
 def returns(stream: Stream, nodes: int, duration_ms: int) -> World:
     """Nodes leave and come back while keys are removed and the removals forgotten."""
+    settings = Settings(
+        latency_us=100,
+        jitter_us=200,
+        fsync_us=(150, 1000),
+        replicas=3,
+        options={"collect_ns": 2 * MS, "retry_ns": 20 * MS, "sweep_ns": 20 * MS},
+    )
+    return settings, _alters(stream, nodes, duration_ms, 250)
+
+
+def hasty_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Moves while frames are lost, and nodes are cut off for a short while."""
     settings, faults = calm_moves(stream, nodes, duration_ms)
-    options = {"collect_ns": 2 * MS, "retry_ns": 20 * MS, "sweep_ns": 20 * MS}
-    return msgspec.structs.replace(settings, options=options), faults
+    short = _spread(stream, ("isolate", "freeze-links"), nodes, duration_ms, 60, (20, 60))
+    return msgspec.structs.replace(settings, loss=0.1), _merged(faults, short)
 
 
 def optioned(plan: Plan, **options: Any) -> Plan:
