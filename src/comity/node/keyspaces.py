@@ -229,8 +229,9 @@ class Keyspaces:
             any_does = protocol.views if isinstance(protocol, Protocol) else protocol.semantics == "lattice"
             enough = bool(staying) if any_does else 2 * len(staying) > len(nodes)
             if works and not enough and len(staying) < len(nodes):
+                holders = ", ".join(map(str, nodes))
                 return (
-                    f"keyspace '{keyspace.name}' is held by {', '.join(map(str, nodes))}, and the others would "
+                    f"keyspace '{keyspace.name}' is held by {holders}, and the others would "
                     f"be too few: give it more replicas first (KEYSPACE ALTER {keyspace.name} REPLICAS), or "
                     "drop it"
                 )
