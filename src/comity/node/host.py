@@ -57,6 +57,7 @@ from comity.store.semantics import Semantics
 from comity.store.touched import keys_of_payload
 
 FSYNCS_REMEMBERED = 32
+FSYNC_FRESH_NS = 5_000_000_000
 PASSES_PER_TURN = 4
 UNWRITTEN_BYTES = 64 << 20
 """Beyond it a log that cannot be written takes nothing more of what peers say about registers."""
@@ -110,7 +111,8 @@ class Host:
         self.up: set[int] = set()
         self.heard_ns: dict[int, int] = {}
         """When each peer's last frame came."""
-        self.fsyncs_ns: deque[int] = deque(maxlen=FSYNCS_REMEMBERED)
+        self.fsyncs_ns: deque[tuple[int, int]] = deque(maxlen=FSYNCS_REMEMBERED)
+        """When each of the last writes of the log ended, and how long it took."""
         self._writing_since_ns = 0
         self._frames: dict[int, list[Envelope]] = {}
         self._dirty: dict[int, Served] = {}
@@ -520,7 +522,8 @@ class Host:
     def fsync_ns(self) -> int:
         """A high percentile of the last writes of the journal, 0 for none; where the one under way takes
         longer, for the disk may be full, how long that is."""
-        fsyncs = sorted(self.fsyncs_ns)
+        # A node that is left out writes little: what its disk did long ago says nothing of it now.
+        fsyncs = sorted(took for ended_ns, took in self.fsyncs_ns if self.now_ns - ended_ns < FSYNC_FRESH_NS)
         usual = fsyncs[len(fsyncs) * 9 // 10] if fsyncs else 0
         return max(usual, self.now_ns - self._writing_since_ns) if self.journal.flying else usual
 
@@ -530,7 +533,7 @@ class Host:
         if written is None:
             return
         self.serving = True
-        self.fsyncs_ns.append(self.now_ns - self._writing_since_ns)
+        self.fsyncs_ns.append((self.now_ns, self.now_ns - self._writing_since_ns))
         self.dispatcher.disk_error = ""
         for peer, (number, kind, body) in written.freed:
             self.send(peer, number, kind, body)
