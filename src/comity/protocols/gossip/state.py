@@ -124,6 +124,9 @@ class Replica(KeyedCore):
         self.unsynced: deque[Turn] = deque()
         self.dirty: dict[bytes, int] = {}
         """Key -> the turn that wrote it last, while that is not durable."""
+        self.whole_turn = 0
+        """The turn in which a transfer ended. Its cells may be durable before: the vector that names what they
+        hold, and so the token of who reads them, is not until then."""
         self.unanswered: dict[RequestId, bool] = {}
         """Requests carried out and not answered yet, and whether they write."""
 
@@ -313,10 +316,10 @@ class Replica(KeyedCore):
 
     def turn_to_wait_for(self, key: bytes) -> Turn | None:
         """The turn that must be durable before anybody may be told what this key holds."""
-        if key in self.open_turn.keys:
+        if key in self.open_turn.keys or self.whole_turn == self.open_turn.number:
             return self.open_turn
-        number = self.dirty.get(key)
-        return None if number is None else self.unsynced[number - self.unsynced[0].number]
+        number = max(self.dirty.get(key, 0), self.whole_turn)
+        return self.unsynced[number - self.unsynced[0].number] if number > self.durable_turns else None
 
     def answer(self, request: RequestId, reply: bytes, seen: Counts) -> None:
         """What a session has seen now: all that is durable here, and what it had seen before."""
@@ -339,6 +342,13 @@ class Replica(KeyedCore):
     def client_value(self, cell: bytes) -> bytes | None:
         """The state of a key without what remembers removals, None for a removed one."""
         return self.semantics.collect(cell)
+
+    def join_tokens(self, first: bytes, second: bytes) -> bytes:
+        """A vector that covers both; what is no token covers nothing."""
+        left, right = vectors.decode_token(first), vectors.decode_token(second)
+        if left is None or right is None:
+            return second if left is None else first
+        return vectors.encode_token(vectors.merged(left, right)) if left or right else b""
 
     @property
     def current(self) -> View:

@@ -185,6 +185,7 @@ class TransferOfState(Exchange):
             return
         self.remember("transferred", self.in_force.epoch)
         self.transfer = None
+        self.whole_turn = self.open_turn.number
         if not self.joined:
             self.joined = max(self.in_force.epoch, self.admitted.get(self.node, 0))
         self.known_after = {}

@@ -215,6 +215,24 @@ def test_a_member_that_was_away_too_long_gets_the_full_state_and_keeps_its_own_w
     assert len(cluster.digest(3)) == 41
 
 
+def test_what_came_as_cells_is_read_with_a_token_that_names_it() -> None:
+    """The cells may be durable before the vector is that says so: then a reader waits for that."""
+    cluster = ready(options=TINY, sync_ms=20)
+    cluster.partition((1, 2), (3,))
+    for number in range(40):
+        cluster.do(1, "SET", f"key{number}", "v")
+    count = cluster.core(1).counter
+    cluster.heal()
+    core = cluster.core(3)
+    while not core.transfers or not core.ready:
+        cluster.run(0.1)
+        assert cluster.now_ns < 60_000 * 1_000_000
+    outcomes: list[Outcome] = []
+    cluster.ask(3, [[b"GET", b"key0"]], outcomes.append, writes=False)
+    cluster.run(100)
+    assert dict(decode_token(token_of(outcomes[0])) or {})[1] >= count
+
+
 def test_a_new_node_gets_everything_before_it_serves_and_the_view_settles() -> None:
     cluster = ready(options=TINY)
     for number in range(20):
