@@ -5,10 +5,32 @@ from __future__ import annotations
 import pytest
 
 from comity.simulator.campaign import hunt
-from comity.simulator.mutants import MUTANTS, mutant_named
+from comity.simulator.mutants import MUTANTS, catalogue_views, mutant_named
 
-SLOW = frozenset({"commits-old-terms", "vote-not-persisted"})
-"""Mutants that need more than about five seconds; in `make soak`."""
+QUICK_OF_VIEWS = frozenset(
+    {
+        "chain-forwards-before-fsync",
+        "chain-dirty-reads",
+        "chain-tail-too-soon",
+        "chain-serves-when-cut-out",
+        "chain-no-fence",
+        "chain-matches-across-epochs",
+        "primary-backup-ack-before-fsync",
+        "primary-backup-commits-alone",
+        "primary-backup-reads-unconfirmed",
+        "primary-backup-joiner-declared-early",
+        "primary-backup-truncates-matched",
+        "gossip-skips-lost-deltas",
+        "gossip-overwrites",
+        "gossip-ignores-tokens",
+    }
+)
+"""Of chain, primary-backup and gossip those that take less than a second; the others are in `make soak`."""
+
+SLOW = frozenset({"commits-old-terms", "vote-not-persisted"}) | {
+    mutant.name for mutant in catalogue_views.MUTANTS if mutant.name not in QUICK_OF_VIEWS
+}
+"""Mutants that need more than about five seconds, or are many; in `make soak`."""
 
 QUICK = [mutant.name for mutant in MUTANTS if mutant.name not in SLOW]
 
