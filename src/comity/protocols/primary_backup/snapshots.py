@@ -105,7 +105,7 @@ class Snapshots(Following):
     def take_last_chunk(self, incoming: Incoming, chunk: SnapshotWrite) -> None:
         """Swap the state machine over, once the journal knows under which view and why."""
         self.installing = incoming.index
-        incoming.replacing = self.diverged or incoming.index <= self.commit
+        incoming.replacing = self.replaces_history(incoming)
         if incoming.replacing:
             self.effects.write.append(replacing_record(incoming.index, incoming.last_reign))
             self.written += 1
@@ -114,6 +114,12 @@ class Snapshots(Following):
             self.last_chunk_needs = self.hard_state_written
         self.last_chunk = SnapshotWrite(chunk.chunk, incoming.replacing)
         self.release_last_chunk()
+
+    def replaces_history(self, incoming: Incoming) -> bool:
+        """Whether some of what was applied here may be gone with this snapshot. With async it may be wherever
+        this log was not found to be the primary's: below its base there may be nothing left to compare."""
+        unknown = not self.options.sync and self.matched < self.commit
+        return unknown or self.diverged or incoming.index <= self.commit
 
     def release_last_chunk(self) -> None:
         """Hand it over if what it waits for is durable."""
