@@ -39,13 +39,13 @@ def test_what_peers_say_of_registers_does_not_pile_up(kind: str, monkeypatch: py
 def test_who_cannot_write_leaves_the_view(kind: str) -> None:
     cluster, victim, other = cluster_with(kind)
     for host in cluster.hosts.values():
-        host.fsyncs_ns.extend([1_000_000] * 32)  # Disks here take no time.
+        host.fsyncs_ns.extend([(host.now_ns, 1_000_000)] * 32)  # Disks here take no time.
     connection = cluster.connect(other)
     cluster.send(other, connection, ("SET", "k:a", 1))
     for _ in range(100):
         cluster.run(100)
         for node, host in cluster.hosts.items():
             if node != victim:
-                host.fsyncs_ns.extend([1_000_000] * 32)
+                host.fsyncs_ns.extend([(host.now_ns, 1_000_000)] * 32)
     assert cluster.call(other, ("SET", "k:a", 1), within_ms=500) == OK
     assert victim not in cluster.hosts[other].keyspaces.catalogue.keyspaces["k"].view.nodes

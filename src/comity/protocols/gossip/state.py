@@ -27,7 +27,7 @@ from comity.protocols.gossip.records import (
     encode_bookkeeping,
     encode_logged,
 )
-from comity.protocols.gossip.vectors import Counts, covers, encode_token, merged
+from comity.protocols.gossip.vectors import Counts, covers, decode_token, encode_token, merged
 from comity.replica import (
     Answered,
     Cells,
@@ -125,8 +125,8 @@ class Replica(KeyedCore):
         self.dirty: dict[bytes, int] = {}
         """Key -> the turn that wrote it last, while that is not durable."""
         self.whole_turn = 0
-        """The turn in which a transfer ended. Its cells may be durable before: the vector that names what they
-        hold, and so the token of who reads them, is not until then."""
+        """The turn in which a transfer ended. Its cells may be durable before: the vector that names what
+        they hold, and so the token of who reads them, is not until then."""
         self.unanswered: dict[RequestId, bool] = {}
         """Requests carried out and not answered yet, and whether they write."""
 
@@ -345,10 +345,10 @@ class Replica(KeyedCore):
 
     def join_tokens(self, first: bytes, second: bytes) -> bytes:
         """A vector that covers both; what is no token covers nothing."""
-        left, right = vectors.decode_token(first), vectors.decode_token(second)
+        left, right = decode_token(first), decode_token(second)
         if left is None or right is None:
             return second if left is None else first
-        return vectors.encode_token(vectors.merged(left, right)) if left or right else b""
+        return encode_token(merged(left, right)) if left or right else b""
 
     @property
     def current(self) -> View:

@@ -28,6 +28,7 @@ from comity.protocols.paxos.registers import (
     readable,
 )
 from comity.protocols.paxos.state import CLIENT, Replica
+from comity.protocols.paxos.tokens import joined
 from comity.replica import Cells, CoreContext, NodeId, RegisterSemantics
 
 
@@ -69,6 +70,10 @@ class Accepting(Replica):
     def client_value(self, cell: bytes) -> bytes | None:
         """The client's value in a cell: what this acceptor accepted last, chosen or not."""
         return decode_register(self.read_cell(cell).value).value
+
+    def join_tokens(self, first: bytes, second: bytes) -> bytes:
+        """What a session has seen that has seen what either says."""
+        return joined(first, second)
 
     def is_tombstone(self, acceptance: Acceptance) -> bool:
         """Whether there is a register, but no value in it."""

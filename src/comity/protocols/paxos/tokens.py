@@ -46,6 +46,16 @@ def token_after(token: bytes, key: bytes, ballot: Ballot) -> bytes:
     return _encode(Seen(digest, ballot))
 
 
+def joined(first: bytes, second: bytes) -> bytes:
+    """What a session has seen that has seen what either token says."""
+    if not first or not second or first == second:
+        return first or second
+    left, right = _read(first), _read(second)
+    if MANY in (first, second) or left is None or right is None or left.digest != right.digest:
+        return MANY
+    return first if left.ballot >= right.ballot else second
+
+
 def ballot_seen(token: bytes, key: bytes) -> Ballot | None:
     """The ballot of the key that a local read must reach; None where only a quorum will do."""
     if not token:

@@ -205,6 +205,10 @@ class Replica(KeyedCore):
         except msgspec.DecodeError as error:
             raise UnusableRecord(f"a durable copy cannot be read: {error}") from None
 
+    def join_tokens(self, first: bytes, second: bytes) -> bytes:
+        """The later of two hybrid times."""
+        return max(first, second)
+
     # -- durability
 
     def put(self, key: bytes, value: bytes | None) -> None:
