@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from comity.replica import View
+from comity.replica import Stream, View
 from comity.simulator.cluster import Cluster
-from comity.simulator.generate import case_of
+from comity.simulator.generate import QUICK_TURNS_US, case_of
+from comity.simulator.mutants.plans_views import stragglers
 from comity.simulator.recording import record
 from comity.simulator.settings import Case, Fault, Settings
 from comity.simulator.trials import TRIALS, VARIANTS
@@ -69,6 +70,18 @@ def test_sessions_go_on_at_other_nodes_and_nothing_that_was_counted_is_missing()
     moved = [number for number, home in homes.items() if cluster.clients[number].node != home]
     assert len(moved) >= 3
     assert sum(certain for certain, _ in cluster.totals.values()) > 5
+
+
+@pytest.mark.parametrize("seed", [12, 15])
+def test_an_async_replica_that_was_away_goes_on_though_what_it_had_answered_is_lost(seed: int) -> None:
+    """It gets a snapshot, and cannot compare: its next batches must not wait for those that are gone."""
+    stream = Stream(seed, "real stragglers")
+    nodes = stream.pick((3, 3, 4, 5))
+    settings, faults = stragglers(stream, nodes, 4000)
+    usual = case_of(seed, nodes=nodes, duration_ms=4000, per_second=100, protocol="primary-backup-async")
+    settings = msgspec.structs.replace(settings, loop_us=stream.pick((QUICK_TURNS_US, (20, 1500))))
+    result = Cluster(msgspec.structs.replace(usual, settings=settings, faults=faults)).run()
+    assert result.violation is None
 
 
 @pytest.mark.parametrize("protocol", ["primary-backup-async", "gossip", "quorum", "chain-registers"])
