@@ -53,7 +53,7 @@ KINDS = (
     "isolate-leader",
     "freeze-links",
 )
-"""What the swarm draws from. Beside them, for plans: "alter", "crash-follower", "uninformed"."""
+"""What the swarm draws from. Beside them, for plans: "alter", "crash-follower"."""
 
 
 def settings_of(stream: Stream, kinds: set[str]) -> Settings:
@@ -358,12 +358,6 @@ class Nemesis(Suspicion):
 
     def _crash_follower(self, fault: Fault) -> Callable[[], None]:
         return self._crash(msgspec.structs.replace(fault, nodes=(self._follower(fault.nodes[0]),)))
-
-    def _uninformed(self, fault: Fault) -> Callable[[], None]:
-        """A node hears nothing from who leads the control group, and everything from the others."""
-        leader, node = self.cluster.leader(), self._follower(fault.nodes[0])
-        source = leader.number if leader is not None else 0
-        return self._cut([(source, node), (node, source)] if source else [])
 
     def restore(self, node: int) -> None:
         """Make a node a voter again, in two steps."""

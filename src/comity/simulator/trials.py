@@ -154,15 +154,6 @@ VARIANTS: dict[str, Trial] = {
             texts=False,
             keys=2,
         ),
-        Trial(
-            name="quorum-sessions",
-            replication="quorum",
-            level="session",
-            registers=BLIND,
-            counters=False,
-            texts=False,
-            levels=("session",),
-        ),
         *(
             Trial(
                 name=f"{name}-registers",

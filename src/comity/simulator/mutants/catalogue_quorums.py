@@ -1,7 +1,7 @@
 """The mutants of Paxos and of quorums.
 
-None of them audits itself (`check` does nothing): what catches them is what clients see, or that the replicas
-do not converge.
+Hardly any audits itself (`check` does nothing): what catches them is what clients see, or that the replicas
+do not converge. Those that are audited say why.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from comity.simulator.mutants import paxos, quorum
 from comity.simulator.mutants import plans_quorums as plans
 from comity.simulator.mutants.catalogue_views import unaudited
 from comity.simulator.mutants.mutation import CoreMutation, Mutant, Plan
+from comity.simulator.mutants.plans import storm
 
 DURATION_MS = 3_000
 
@@ -28,12 +29,13 @@ def _mutant(
     nodes: int = 3,
     per_second: int = 100,
     duration_ms: int = DURATION_MS,
+    audited: bool = False,
 ) -> Mutant:
     return Mutant(
         name=f"{protocol}-{name}",
         wrong=wrong,
         rule=rule,
-        mutation=lambda: CoreMutation(protocol, unaudited(core)),
+        mutation=lambda: CoreMutation(protocol, core if audited else unaudited(core)),
         plan=plan,
         nodes=nodes,
         duration_ms=duration_ms,
@@ -62,6 +64,17 @@ PAXOS = (
         "a proposer counts its own acceptor before what that accepted is durable",
         "chosen is what a majority has accepted, and remembers (Paxos Made Simple, 2.2 and 2.5)",
         per_second=150,
+    ),
+    _mutant(
+        "paxos",
+        "reuses-ballots",
+        paxos.ReusesBallots,
+        storm,
+        "after a restart ballots are drawn again from the first one on",
+        "a ballot is used once (Paxos Made Simple, 2.5; CASPaxos, 2.1)",
+        per_second=200,
+        # A history shows it only where the same ballot is drawn for another value among other nodes.
+        audited=True,
     ),
     _mutant(
         "paxos",
@@ -213,10 +226,12 @@ PAXOS = (
         "paxos",
         "keeps-promises-over-moves",
         paxos.KeepsPromisesOverViews,
-        plans.hasty_moves,
+        plans.calm_moves,
         "promises of a quorum of the nodes before are used among the nodes after",
         "a promise counts in the membership whose quorum gave it (CASPaxos, 2.3)",
         nodes=5,
+        # A history shows it only where a node misses all that another writes right after a move.
+        audited=True,
     ),
     _mutant(
         "paxos",
@@ -305,6 +320,17 @@ QUORUM = (
         "a put does not change the hash trees, so anti-entropy finds no difference",
         "equal hashes mean equal replicas (Dynamo 4.7)",
         "many-keys",
+    ),
+    _mutant(
+        "quorum",
+        "collects-by-time-alone",
+        quorum.CollectsByTimeAlone,
+        plans.aged,
+        "a tombstone is collected after its grace, whether or not everybody has heard of the removal",
+        "a removal is forgotten once every replica of the key has it (anti-entropy, Dynamo 4.7)",
+        "removals",
+        per_second=60,
+        duration_ms=4_000,
     ),
     _mutant(
         "quorum",

@@ -39,12 +39,6 @@ def power_cuts(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, _spread(stream, ("crash-follower",), nodes, duration_ms, 100, (1, 5))
 
 
-def drops(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """The same, where half of what is sent is lost, and soon asked for again."""
-    settings, faults = power_cuts(stream, nodes, duration_ms)
-    return msgspec.structs.replace(settings, loss=0.5, options={"retry_ns": 20 * MS}), faults
-
-
 def relays(stream: Stream, nodes: int, duration_ms: int) -> World:
     """Of three nodes one misses writes, one forgets what its slow disk had yet to keep, and the one that has
     them is cut off: what the other two know together is what durability was for."""
@@ -63,12 +57,6 @@ def relays(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, tuple(faults)
 
 
-def relays_behind(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """The same, with one clock so far ahead that the others only count up from what they see."""
-    settings, faults = relays(stream, nodes, duration_ms)
-    return settings, (Fault(at_ms=50, kind="jump", nodes=(1 + stream.below(nodes),), amount=60_000), *faults)
-
-
 def removals(stream: Stream, nodes: int, duration_ms: int) -> World:
     """Tombstones are collected at once, and messages are lost, repeated and very late."""
     settings = Settings(
@@ -85,31 +73,27 @@ def removals(stream: Stream, nodes: int, duration_ms: int) -> World:
     )
 
 
-def moves(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """The keyspace moves to other nodes again and again; some hear of it late."""
+def aged(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Nodes are away for longer than removals are remembered without asking them."""
     settings = Settings(
-        latency_us=300,
-        jitter_us=stream.pick((300, 3000)),
-        loss=0.02,
+        latency_us=100,
+        jitter_us=300,
         fsync_us=(150, 1000),
-        replicas=3,
-        options={"retry_ns": 50 * MS},
+        drift_ppm=0,
+        options={
+            "tombstone_grace_ns": 500 * MS,
+            "hint_expiry_ns": 100 * MS,
+            "retry_ns": 50 * MS,
+            "collect_ns": 20 * MS,
+            "anti_entropy_ns": 100 * MS,
+            "heartbeat_ns": 50 * MS,
+        },
     )
-    faults = _spread(
-        stream, ("isolate", "freeze-links", "freeze-links", "split"), nodes, duration_ms, 300, (300, 900)
-    )
-    return settings, _merged(_alters(stream, nodes, duration_ms, 350), faults)
-
-
-def uninformed_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """It moves while some nodes that can speak to the others are not told of it."""
-    settings, faults = calm_moves(stream, nodes, duration_ms)
-    deaf = _spread(stream, ("uninformed",), nodes, duration_ms, 150, (300, 900))
-    return settings, _merged(faults, deaf)
+    return settings, _spread(stream, ("isolate",), nodes, duration_ms, 700, (900, 1300))
 
 
 def calm_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """The same, often, with nothing else wrong."""
+    """The keyspace moves to other nodes again and again, with nothing else wrong."""
     settings = Settings(
         latency_us=300,
         jitter_us=stream.pick((300, 3000)),
