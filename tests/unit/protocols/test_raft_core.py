@@ -390,6 +390,25 @@ def test_reads_through_a_leader_far_away_are_answered_though_the_request_was_rep
     cluster.check()
 
 
+def test_a_follower_waits_longer_where_its_leader_is_far_away() -> None:
+    cluster = led()
+    first = cluster.read(2)
+    cluster.network.clear()
+    cluster.now_ns += 500 * MS
+    cluster.wake(2)
+    assert isinstance(cluster.outcome(2, first), Refused)
+    second = cluster.read(2)
+    (asked,) = sent(cluster, ReadIndex, 2, 1)[-1:]
+    cluster.now_ns += 700 * MS
+    cluster[2].contact_ns = cluster.now_ns
+    cluster.wake(2)
+    assert cluster.outcome(2, second) is None, "twice the time"
+    cluster.receive(2, 1, ReadIndexReply(1, asked.number, 1))
+    assert cluster.outcome(2, second) == ReadAt(1)
+    assert cluster[2].read_patience_ns == 1_400 * MS
+    cluster.check()
+
+
 # -- bounds
 
 

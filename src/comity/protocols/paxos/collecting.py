@@ -172,7 +172,7 @@ class Collecting(Reads):
         collection.item = item
         collection.answered = {}
         collection.resends = 0
-        self.arm(collection, now_ns + self.options.retry_ns)
+        self.arm(collection, now_ns + self.patience_ns())
         self.ask_everyone(now_ns, item)
 
     def on_release(self, now_ns: int, sender: NodeId, item: Release) -> None:
@@ -229,4 +229,4 @@ class Collecting(Reads):
         collection.resends += 1
         missing = [node for node in self.voters if node not in collection.answered]
         self.ask(now_ns, missing, collection.item)
-        self.arm(collection, now_ns + self.options.retry_ns * 2)
+        self.arm(collection, now_ns + self.patience_ns() * 2)

@@ -114,7 +114,7 @@ class PaxosCore(Moving):
         self.begin(now_ns)
         self.hear_own_answers(now_ns)
         self.reserve_ballots()
-        self.flush()
+        self.flush(now_ns)
         self.set_deadline()
         return self.close_turn()
 
@@ -211,9 +211,13 @@ class PaxosCore(Moving):
         elif self.active:
             self.raise_floor(message.floor)
             if isinstance(message, Asks):
+                if message.sent_ns:
+                    self.asked_ns.setdefault(sender, message.sent_ns)
                 for ask in message.items:
                     self.serve(now_ns, sender, ask)
             else:
+                if message.sent_ns:
+                    self.note_trip(sender, now_ns - message.sent_ns)
                 for answer in message.items:
                     self.hear(now_ns, sender, answer)
 
@@ -263,6 +267,7 @@ class PaxosCore(Moving):
             "behind": self.behind,
             "moved": self.moved,
             "keys": len(self.cells),
+            "round_trip_ns": self.quorum_trip_ns(),
             "floor": self.floor,
             "waiting": len(self.pendings),
             "keys_waiting": len(self.slots),

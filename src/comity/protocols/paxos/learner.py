@@ -35,3 +35,25 @@ class Learner:
             if self.quorum(same):
                 self.chosen = ballot
         return self.chosen is not None
+
+
+class Watcher(Learner):
+    """A learner that asks more than once, and remembers what each acceptor has named since the first time:
+    while proposals follow one another, no moment may show a quorum the same one."""
+
+    __slots__ = ("named",)
+
+    def __init__(self, quorum: Quorum) -> None:
+        super().__init__(quorum)
+        self.named: dict[Ballot, dict[NodeId, bool]] = {}
+
+    def learn(self, node: NodeId, ballot: Ballot) -> bool:
+        """`node` has accepted `ballot`, now or earlier."""
+        if ballot < self.accepted.get(node, ballot):
+            return self.chosen is not None
+        self.accepted[node] = ballot
+        nodes = self.named.setdefault(ballot, {})
+        nodes[node] = True
+        if self.chosen is None and self.quorum(nodes):
+            self.chosen = ballot
+        return self.chosen is not None

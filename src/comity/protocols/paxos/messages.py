@@ -15,7 +15,7 @@ from comity.protocols.paxos.ballots import MAX_COUNTER
 from comity.replica import Codec
 
 Natural = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
-"""An epoch or a node."""
+"""An epoch, a node, or a time."""
 
 Counter = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNTER)]
 """The counter of a ballot, or a number drawn from the same source."""
@@ -136,19 +136,22 @@ Answer = Promised | Accepted | Conflict | Peeked | Released | Erased | Surveyed
 
 
 class Asks(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """From a proposer of the view `epoch`. floor: ballots of removed registers ended here."""
+    """From a proposer of the view `epoch`. floor: ballots of removed registers ended here. sent_ns: when this
+    left, by the sender's clock; 0 where it is not to be told again."""
 
     epoch: Natural
     floor: Counter
     items: list[Ask]
+    sent_ns: Natural = 0
 
 
 class Answers(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """From an acceptor of the view `epoch`."""
+    """From an acceptor of the view `epoch`. sent_ns: of the earliest questions that are answered here."""
 
     epoch: Natural
     floor: Counter
     items: list[Answer]
+    sent_ns: Natural = 0
 
 
 class Stale(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):

@@ -79,6 +79,8 @@ class Moving(Collecting):
         self.view_in_force = view
         self.put_view()
         self.take_part()
+        self.trips.keep(self.peers)
+        self.paces = None
         self.drop_messages()
         self.mover = None
         if entering:
@@ -99,6 +101,7 @@ class Moving(Collecting):
     def drop_messages(self) -> None:
         """What was said in the view before means nothing in this one."""
         self.asks_to_all, self.asks, self.answers = [], {}, {}
+        self.asked_ns = {}
         self.own_answers = []
         self.gated_answers.clear()
 
@@ -193,7 +196,7 @@ class Moving(Collecting):
             return
         if self.mover is None:
             self.mover = Mover(self.counter.draw())
-            self.arm(self.mover, now_ns + self.options.retry_ns)
+            self.arm(self.mover, now_ns + self.patience_ns())
             self.ask_everyone(now_ns, Survey(self.mover.number))
 
     def begin(self, now_ns: int) -> None:

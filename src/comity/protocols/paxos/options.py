@@ -6,6 +6,9 @@ import msgspec
 
 MILLISECOND_NS = 1_000_000
 MIB = 1024 * 1024
+BACKOFF_ROUNDS = 4
+"""Round trips to a quorum, the longest back-off of a proposer far from it: a rival needs two for its change,
+and a client waits for a few only."""
 
 
 class PaxosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -13,10 +16,13 @@ class PaxosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Raises `ValueError` with the option's name where a value or a combination makes no sense.
 
-    retry_ns, retry_max_ns: an unanswered question is asked again after retry_ns, then after twice as long
-        each time, up to retry_max_ns, as long as somebody waits for it.
+    retry_ns, retry_max_ns: an unanswered question is asked again after retry_ns, or the time in which a
+        quorum should have answered where that is longer (see `trips`); then after twice as long each time,
+        up to retry_max_ns, as long as somebody waits for it.
     backoff_ns, backoff_max_ns: a proposer that lost a key to another waits a random time up to backoff_ns
-        before it tries again; doubled with each loss in a row, up to backoff_max_ns.
+        before it tries again; doubled with each loss in a row, up to backoff_max_ns. Where the round trip to
+        a quorum is longer than backoff_ns it takes its place, and BACKOFF_ROUNDS of it, but no more than
+        retry_max_ns, that of backoff_max_ns.
     max_waiting: operations waiting at one replica; beyond it they are refused as overloaded.
     max_round_operations: operations on one key run in one round.
     max_tries: undecided proposals of one key after which the outcome of its operations is called unknown.

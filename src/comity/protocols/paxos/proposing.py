@@ -10,7 +10,7 @@ from comity.protocols.paxos.accepting import Accepting
 from comity.protocols.paxos.ballots import NONE, Ballot
 from comity.protocols.paxos.learner import Learner
 from comity.protocols.paxos.messages import Accept, Accepted, Conflict, Learn, Prepare, Promised
-from comity.protocols.paxos.options import PaxosOptions
+from comity.protocols.paxos.options import BACKOFF_ROUNDS, PaxosOptions
 from comity.protocols.paxos.proposer import Proposer
 from comity.protocols.paxos.registers import (
     Register,
@@ -110,7 +110,7 @@ class Proposing(Accepting):
             return
         slot.collecting = not slot.waiting
         slot.resends = 0
-        slot.interval_ns = self.options.retry_ns
+        slot.interval_ns = self.patience_ns()
         cached = self.cache.pop(slot.key, None)
         if cached is not None and not slot.collecting:
             slot.skipped_prepare = True
@@ -180,7 +180,7 @@ class Proposing(Accepting):
         proposer.propose(value, (following, self.node) if following else NONE)
         slot.phase = Phase.ACCEPT
         slot.item = Accept(slot.key, proposer.ballot[0], following, value)
-        slot.interval_ns = self.options.retry_ns
+        slot.interval_ns = self.patience_ns()
         self.arm(slot, now_ns + slot.interval_ns)
         self.ask_everyone(now_ns, slot.item)
 
@@ -371,8 +371,13 @@ class Proposing(Accepting):
         self.arm(slot, now_ns + self.backoff_ns(slot.losses))
 
     def backoff_ns(self, losses: int) -> int:
-        """Randomised and doubling, so that duelling proposers part ("Paxos Made Simple", 2.4)."""
-        longest = min(self.options.backoff_max_ns, self.options.backoff_ns << min(losses - 1, 32))
+        """Randomised and doubling, so that duelling proposers part ("Paxos Made Simple", 2.4); in keeping
+        with the round trips a rival needs, or it would be disturbed again before it is through."""
+        options = self.options
+        trip_ns = min(self.quorum_trip_ns(), options.retry_max_ns)
+        least = max(options.backoff_ns, trip_ns)
+        most = max(options.backoff_max_ns, min(BACKOFF_ROUNDS * trip_ns, options.retry_max_ns))
+        longest = min(most, least << min(losses - 1, 32))
         return self.backoff.between(longest // 4, longest)
 
     def requeue(self, slot: Slot) -> None:
@@ -400,12 +405,17 @@ class Proposing(Accepting):
         if slot.collecting and slot.resends > COLLECT_RESENDS:
             self.end_collecting(now_ns, slot, None)
             return
-        if proposer.refused:
-            # Who has not answered may be gone for good; who has refused takes this ballot no more.
-            self.lose(now_ns, slot)
-            return
         heard = proposer.promises if slot.phase is Phase.PREPARE else proposer.learner.accepted
         missing = [node for node in self.voters if node not in heard and node not in proposer.refused]
+        if proposer.refused:
+            # Who has refused takes this ballot no more; who has not answered may be gone for good, but is
+            # given the time it usually takes.
+            more_ns = max(map(self.trips.timeout_ns, missing), default=0) - slot.interval_ns
+            if slot.resends == 1 and more_ns > 0:
+                self.arm(slot, now_ns + min(more_ns, self.options.retry_max_ns))
+            else:
+                self.lose(now_ns, slot)
+            return
         self.count("resends")
         self.ask(now_ns, missing, slot.item)
         slot.interval_ns = min(slot.interval_ns * 2, self.options.retry_max_ns)

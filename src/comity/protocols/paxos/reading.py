@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from comity.protocols.paxos.ballots import NONE, Ballot
-from comity.protocols.paxos.learner import Learner
+from comity.protocols.paxos.learner import Watcher
 from comity.protocols.paxos.messages import Peek, Peeked
 from comity.protocols.paxos.options import PaxosOptions
 from comity.protocols.paxos.proposing import Proposing
@@ -22,17 +22,21 @@ from comity.replica import (
     RegisterSemantics,
 )
 
+LOOKS = 8
+"""How often a read asks again while a key is being written, before it takes part in the writing."""
+
 
 class Reading(Timed):
     """One question about one key, for all reads that came in the turn before it was asked.
 
     values: by acceptor, its ballot and value. A learner decides. disagreed: a quorum has answered without
-    naming one ballot.
+    naming one ballot. looks: how often everybody was asked again for that. moved_ns: when an acceptor last
+    named a ballot it had not named before.
     """
 
-    __slots__ = ("disagreed", "interval_ns", "item", "learner", "pendings", "values")
+    __slots__ = ("disagreed", "interval_ns", "item", "learner", "looks", "moved_ns", "pendings", "values")
 
-    def __init__(self, item: Peek, pendings: list[Pending], learner: Learner, interval_ns: int) -> None:
+    def __init__(self, item: Peek, pendings: list[Pending], learner: Watcher, interval_ns: int) -> None:
         super().__init__()
         self.item = item
         self.pendings = pendings
@@ -40,6 +44,8 @@ class Reading(Timed):
         self.values: dict[NodeId, tuple[Ballot, bytes | None]] = {}
         self.interval_ns = interval_ns
         self.disagreed = False
+        self.looks = 0
+        self.moved_ns = 0
 
 
 class Reads(Proposing):
@@ -48,8 +54,10 @@ class Reads(Proposing):
     A linearizable read asks what everybody has accepted. Where a quorum names the same ballot, its value is
     chosen; and any write that was acknowledged before the question left was accepted by a quorum, one node
     of which is in this one and would have named a higher ballot. So the value is no older than any
-    acknowledged write, and a later read cannot return an older one. Where the answers differ, nobody knows
-    which of them is chosen, and the read becomes an identity change.
+    acknowledged write, and a later read cannot return an older one. The answers need not be of one moment:
+    all were given after the question left, and ballots only rise. So where they differ because a write is on
+    its way, everybody is asked again, and what was named before counts too. Where nothing moves, or the
+    writes do not end, nobody knows which value is chosen, and the read becomes an identity change.
     """
 
     def __init__(
@@ -82,7 +90,7 @@ class Reads(Proposing):
         """The number is drawn like a ballot: an answer to an earlier life of this node cannot be taken for
         one to this question."""
         item = Peek(key, self.counter.draw())
-        reading = Reading(item, pendings, Learner(self.has_quorum), self.options.retry_ns)
+        reading = Reading(item, pendings, Watcher(self.has_quorum), self.patience_ns())
         self.readings[item.number] = reading
         self.arm(reading, now_ns + reading.interval_ns)
         self.ask_everyone(now_ns, item)
@@ -95,17 +103,27 @@ class Reads(Proposing):
         if not readable(item.value):
             self.drop(sender, item, "not a register")
             return
+        known = reading.values.get(sender)
+        if known is None or known[0] < item.accepted:
+            reading.moved_ns = now_ns
         reading.values[sender] = (item.accepted, item.value)
         reading.learner.learn(sender, item.accepted)
         found = self.value_read(reading)
         if found is not None:
             self.end_reading(reading)
             self.finish_reading(now_ns, reading, found[0], found[1])
-        elif self.has_everyone(reading.values):
-            self.read_by_round(now_ns, reading)
         elif not reading.disagreed and self.has_quorum(reading.values):
-            reading.disagreed = True  # give the others a moment: a write may just be on its way to them
-            self.arm(reading, now_ns + self.options.backoff_ns)
+            reading.disagreed = True  # give it a moment: a write may just be on its way
+            self.arm(reading, now_ns + self.look_again_ns())
+
+    def look_again_ns(self) -> int:
+        """Twice in a round trip: a writer that goes on from one change to the next shows each for one."""
+        return max(self.options.backoff_ns, min(self.quorum_trip_ns() // 2, self.options.retry_ns))
+
+    def worth_looking(self, now_ns: int, reading: Reading) -> bool:
+        """Whether a write seems to be on its way still. A writer that has failed leaves the key as it is."""
+        settled_ns = max(self.options.backoff_ns, min(self.quorum_timeout_ns(), self.options.retry_max_ns))
+        return reading.looks < LOOKS and now_ns < reading.moved_ns + settled_ns
 
     def value_read(self, reading: Reading) -> tuple[Ballot, bytes | None] | None:
         """What may be returned: the value of a ballot known to be chosen."""
@@ -154,8 +172,13 @@ class Reads(Proposing):
         """Answers are missing."""
         if all(pending.gone for pending in reading.pendings):
             self.end_reading(reading)
-        elif reading.disagreed:
+        elif reading.disagreed and not self.worth_looking(now_ns, reading):
             self.read_by_round(now_ns, reading)
+        elif reading.disagreed:
+            reading.looks += 1
+            self.count("looks")
+            self.ask(now_ns, self.voters, reading.item)
+            self.arm(reading, now_ns + self.look_again_ns())
         else:
             self.count("resends")
             missing = [node for node in self.voters if node not in reading.values]

@@ -19,6 +19,7 @@ from comity.protocols.paxos.ballots import Counter
 from comity.protocols.paxos.messages import Answer, Answers, Ask, Asks, Learn, size_of
 from comity.protocols.paxos.options import PaxosOptions
 from comity.protocols.paxos.quorums import is_quorum, participants
+from comity.protocols.paxos.trips import Trips, until_quorum
 from comity.replica import (
     NEVER,
     Cells,
@@ -86,6 +87,9 @@ class Replica(KeyedCore):
         self.view_in_force = self.recovered_view()
         self.voters: tuple[NodeId, ...] = ()
         self.peers: tuple[NodeId, ...] = ()
+        self.trips = Trips()
+        self.paces: tuple[int, int] | None = None
+        """(round trip to a quorum, timeout of one) as far as observed; None: to be found out anew."""
         self.behind = 0
         """The highest epoch heard of that is not in force here."""
         self.take_part()
@@ -101,6 +105,8 @@ class Replica(KeyedCore):
         self.asks_to_all: list[Ask] = []
         self.asks: dict[NodeId, list[Ask]] = {}
         self.answers: dict[NodeId, list[Answer]] = {}
+        self.asked_ns: dict[NodeId, int] = {}
+        """When the earliest of the questions that came in this turn had left, by its sender."""
         self.own_answers: list[Answer] = []
         """Of this replica's acceptor to itself, in this turn."""
         self.gated_answers: deque[tuple[int, list[Answer]]] = deque()
@@ -268,23 +274,26 @@ class Replica(KeyedCore):
         """What others will rely on after a crash leaves when it is durable."""
         return self.effects.send_durable
 
-    def flush(self) -> None:
+    def flush(self, now_ns: int) -> None:
         """One message a peer and lane for all of this turn, more only where it would be too large."""
+        epoch, floor = self.epoch, self.floor
         if self.asks_to_all or self.asks:
             lane = self.effects.send if self.ballots_may_leave() else self.effects.send_durable
-            shared = [Asks(self.epoch, self.floor, part) for part in self.parts(self.asks_to_all)]
+            shared = [Asks(epoch, floor, part, now_ns) for part in self.parts(self.asks_to_all)]
             for peer in self.peers:
                 messages = shared
                 if self.asks.get(peer):
                     items = [*self.asks_to_all, *self.asks[peer]]
-                    messages = [Asks(self.epoch, self.floor, part) for part in self.parts(items)]
+                    messages = [Asks(epoch, floor, part, now_ns) for part in self.parts(items)]
                 lane.extend(Send(peer, message) for message in messages)
             self.asks_to_all, self.asks = [], {}
         if self.answers:
             lane = self.answer_lane()
             for peer, answers in self.answers.items():
-                lane.extend(Send(peer, Answers(self.epoch, self.floor, part)) for part in self.parts(answers))
+                asked_ns = self.asked_ns.get(peer, 0)
+                lane.extend(Send(peer, Answers(epoch, floor, part, asked_ns)) for part in self.parts(answers))
             self.answers = {}
+        self.asked_ns = {}
 
     def parts(self, items: Sequence[Any]) -> list[list[Any]]:
         """The items in parts that fit into a message."""
@@ -331,6 +340,34 @@ class Replica(KeyedCore):
         self.counts[what] = self.counts.get(what, 0) + by
 
     # -- time
+
+    def patience_ns(self) -> int:
+        """When to ask again first: once a quorum should have answered."""
+        options = self.options
+        return max(options.retry_ns, min(self.quorum_timeout_ns(), options.retry_max_ns))
+
+    def quorum_timeout_ns(self) -> int:
+        """When a quorum should have answered at the latest, as observed; 0 where that is not known."""
+        return self.pace()[1]
+
+    def quorum_trip_ns(self) -> int:
+        """How long a quorum takes to answer, as observed; 0 where that is not known."""
+        return self.pace()[0]
+
+    def pace(self) -> tuple[int, int]:
+        """Both, worked out once after each answer."""
+        if self.paces is None:
+            trips, node, peers = self.trips, self.node, self.peers
+            self.paces = (
+                until_quorum(node, peers, trips.smoothed_ns, self.has_quorum),
+                until_quorum(node, peers, trips.timeout_ns, self.has_quorum),
+            )
+        return self.paces
+
+    def note_trip(self, peer: NodeId, took_ns: int) -> None:
+        """A peer's answer came so long after the question left."""
+        self.trips.add(peer, took_ns)
+        self.paces = None
 
     def arm(self, timed: Timed, due_ns: int) -> None:
         """Look at it then, and not at the time set before."""

@@ -26,7 +26,8 @@ class RaftOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_uncommitted_bytes: beyond it a leader refuses proposals as overloaded.
     keep_log_bytes: entries kept after compaction for followers a little behind.
     max_log_bytes: entries a leader keeps at most for recently active followers that need them.
-    retry_ns: an unacknowledged Append or read request is taken for lost after this.
+    retry_ns: an unacknowledged Append or read request is taken for lost after this; a read request is
+        repeated at doubling intervals, for election_ns or twice the time that the last answer took.
     snapshot_retry_ns: the same for a chunk of a snapshot; doubled up to eight times it.
     eager_commit: tell every follower of a commit in the same turn; otherwise only those whose clients
         wait for one, and the others within commit_notify_ns, unless an Append carries it first.

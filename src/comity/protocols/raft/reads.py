@@ -27,6 +27,10 @@ from comity.replica import (
 
 MAX_ROUNDS = 256
 
+READ_WAIT_NS = 5_000_000_000
+"""The longest that a follower asks about the same reads: clients wait no longer by default, and a host asks
+anew for what is wanted still."""
+
 
 class Reads(Election):
     """Rounds and leases of a leader; reads of a leader, and of a follower through its leader."""
@@ -61,7 +65,13 @@ class Reads(Election):
         """The number of that batch. No earlier life of this replica used the same, so a late answer
         to one of those cannot be taken for ours."""
         self.read_retry_ns = NEVER
+        self.read_interval_ns = 0
+        """Until they are asked about again."""
+        self.read_asked_ns = 0
+        """When the leader was asked about them first."""
         self.read_expiry_ns = NEVER
+        self.read_patience_ns = options.election_ns
+        """How long an answer is waited for: an election timeout, or longer where answers take longer."""
 
     # -- rounds of a leader
 
@@ -192,20 +202,32 @@ class Reads(Election):
         if self.reads_waiting and not self.reads_asked and self.leader_id:
             self.reads_asked, self.reads_waiting = self.reads_waiting, []
             self.read_number += 1
-            self.read_expiry_ns = now_ns + self.options.election_ns
+            self.read_interval_ns = self.options.retry_ns
+            self.read_asked_ns = now_ns
+            self.read_expiry_ns = now_ns + self.read_patience_ns
             self._ask(now_ns)
 
     def _ask(self, now_ns: int) -> None:
-        self.read_retry_ns = now_ns + self.options.retry_ns
+        self.read_retry_ns = min(now_ns + self.read_interval_ns, self.read_expiry_ns)
         self.answer(self.leader_id, ReadIndex(self.term, self.read_number))
         self.set_deadline()
 
     def read_timeout(self, now_ns: int) -> None:
-        """No answer: ask again about the same batch, so that an answer to either will do; or give up."""
+        """No answer: ask again about the same batch, so that an answer to either will do, less often each
+        time; or give up. Then the leader may just be far away, so the next batch is given twice the time: it
+        is the host that knows what its clients' deadlines are, and asks again until then."""
         if now_ns >= self.read_expiry_ns:
+            self.be_patient(2 * self.read_patience_ns)
             self.refuse_reads(now_ns)
         else:
+            self.read_interval_ns *= 2
             self._ask(now_ns)
+
+    def be_patient(self, wait_ns: int) -> None:
+        """Wait so long for answers, within bounds. That is of no matter for safety: only an answer to this
+        very batch is believed; a leader that is gone is noticed by the election timeout all the same."""
+        least_ns = self.options.election_ns
+        self.read_patience_ns = max(least_ns, min(wait_ns, READ_WAIT_NS))
 
     def on_read_index_reply(self, now_ns: int, sender: NodeId, message: ReadIndexReply) -> None:
         """The leader's answer; older batches' answers are not ours."""
@@ -219,6 +241,7 @@ class Reads(Election):
             return
         if sender != self.leader_id:
             return
+        self.be_patient(2 * (now_ns - self.read_asked_ns))
         asked, self.reads_asked = self.reads_asked, []
         self.read_retry_ns = self.read_expiry_ns = NEVER
         self.set_deadline()
