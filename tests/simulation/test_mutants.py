@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comity.simulator.campaign import hunt
-from comity.simulator.mutants import MUTANTS, catalogue_views, mutant_named
+from comity.simulator.mutants import MUTANTS, catalogue_quorums, catalogue_views, mutant_named
 
 QUICK_OF_VIEWS = frozenset(
     {
@@ -27,9 +27,27 @@ QUICK_OF_VIEWS = frozenset(
 )
 """Of chain, primary-backup and gossip those that take less than a second; the others are in `make soak`."""
 
-SLOW = frozenset({"commits-old-terms", "vote-not-persisted"}) | {
-    mutant.name for mutant in catalogue_views.MUTANTS if mutant.name not in QUICK_OF_VIEWS
-}
+QUICK_OF_QUORUMS = frozenset(
+    {
+        "paxos-builds-on-any-value",
+        "paxos-accepted-by-one",
+        "paxos-reads-from-one",
+        "paxos-removes-whatever-is-there",
+        "paxos-one-quorum-while-moving",
+        "quorum-skips-write-back",
+        "quorum-trusts-agreeing-readers",
+        "quorum-writes-without-asking",
+        "quorum-takes-what-comes-last",
+        "quorum-leaves-trees-behind",
+    }
+)
+"""Likewise, of paxos and quorum."""
+
+SLOW = (
+    frozenset({"commits-old-terms", "vote-not-persisted"})
+    | {mutant.name for mutant in catalogue_views.MUTANTS if mutant.name not in QUICK_OF_VIEWS}
+    | {mutant.name for mutant in catalogue_quorums.MUTANTS if mutant.name not in QUICK_OF_QUORUMS}
+)
 """Mutants that need more than about five seconds, or are many; in `make soak`."""
 
 QUICK = [mutant.name for mutant in MUTANTS if mutant.name not in SLOW]
