@@ -371,10 +371,11 @@ class Proposing(Accepting):
         self.arm(slot, now_ns + self.backoff_ns(slot.losses))
 
     def backoff_ns(self, losses: int) -> int:
-        """Randomised and doubling, so that duelling proposers part ("Paxos Made Simple", 2.4); in keeping
-        with the round trips a rival needs, or it would be disturbed again before it is through."""
+        """Randomised and doubling, so that duelling proposers part ("Paxos Made Simple", 2.4). From the
+        second loss on in keeping with the round trips a rival needs, or it would be disturbed again before
+        it is through; the first may only mean that one has been here since."""
         options = self.options
-        trip_ns = min(self.quorum_trip_ns(), options.retry_max_ns)
+        trip_ns = min(self.quorum_trip_ns(), options.retry_max_ns) if losses > 1 else 0
         least = max(options.backoff_ns, trip_ns)
         most = max(options.backoff_max_ns, min(BACKOFF_ROUNDS * trip_ns, options.retry_max_ns))
         longest = min(most, least << min(losses - 1, 32))
