@@ -64,6 +64,9 @@ class Governor:
         if node not in self.host.default.core.members.everyone():
             return
         now = self.host.now_ns
+        last = self.reports.get(node)
+        if last is not None and (report.incarnation, report.sequence) <= (last.incarnation, last.sequence):
+            return  # Late, or twice: what the node said since counts.
         self.reports[node] = report
         if self.detector is not None:
             self.detector.receive(now, node, Heartbeat(report.incarnation, report.sequence))
@@ -103,6 +106,9 @@ class Governor:
         detector = self.detector
         assert detector is not None
         members = self.host.default.core.members.everyone()
+        for node in [node for node in self.reports if node not in members]:
+            del self.reports[node]
+            self.gray.forget(node)
         detector.view(now_ns, members)
         detector.wake(now_ns)
         for transition in detector.take(now_ns).transitions:
