@@ -10,8 +10,7 @@ from typing import Any
 
 from comity.simulator.mutants import paxos, quorum
 from comity.simulator.mutants import plans_quorums as plans
-from comity.simulator.mutants.catalogue_views import unaudited
-from comity.simulator.mutants.mutation import CoreMutation, Mutant, Plan
+from comity.simulator.mutants.mutation import CoreMutation, Mutant, Plan, unaudited
 from comity.simulator.mutants.plans import storm
 
 DURATION_MS = 3_000

@@ -13,20 +13,11 @@ from typing import Any
 from comity.simulator.cluster import Mutation
 from comity.simulator.mutants import chain, gossip, primary_backup
 from comity.simulator.mutants import plans_views as plans
-from comity.simulator.mutants.mutation import CoreMutation, Mutant
+from comity.simulator.mutants.mutation import CoreMutation, Mutant, unaudited
 
 NODES = 3
 DURATION_MS = 4_000
 PER_SECOND = 100
-
-
-def unaudited(core: type[Any]) -> type[Any]:
-    """The same core, whose audit finds nothing."""
-
-    def check(self: Any) -> None:
-        """Nothing is looked at."""
-
-    return type(core.__name__, (core,), {"check": check, "__doc__": core.__doc__})
 
 
 def _of(protocol: str, core: type[Any]) -> Callable[[], Mutation]:
