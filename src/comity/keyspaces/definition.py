@@ -34,9 +34,9 @@ class KeyspaceError(ValueError):
 
 class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
     """One keyspace. number: of its group, never used twice. level: what it promises unless asked for less.
-    options: of its protocol. nodes: who is to hold it. view: in force. state: see above. since: the version
-    of the catalogue that its state is as of. altered: that its level is as of, until every node goes by it,
-    then 0.
+    options: of its protocol. nodes: who is to hold it. founders: who held it first, in the view of epoch 1.
+    view: in force. state: see above. since: the version of the catalogue that its state is as of. altered:
+    that its level is as of, until every node goes by it, then 0.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
     replication: str
     level: str
     nodes: tuple[int, ...]
+    founders: tuple[int, ...]
     view: View
     options: dict[str, Any] = {}
     state: str = ANNOUNCED
@@ -103,6 +104,7 @@ def create(
         level=level,
         options=options,
         nodes=tuple(nodes),
+        founders=tuple(nodes),
         view=View(1, tuple(nodes)),
         since=version,
     )

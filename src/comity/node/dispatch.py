@@ -59,6 +59,8 @@ class Dispatcher:
         self.disk_error = ""
         self.resumable: dict[int, Connection] = {}
         self._later: dict[int, Connection] = {}
+        self._leaving: dict[int, Group] = {}
+        """Connections that wait for answers of a replica here while others serve its keyspace already."""
         self._touched: list[Connection] = []
         self._closing: list[int] = []
         self._pause: list[int] = []
@@ -98,6 +100,7 @@ class Dispatcher:
             connection.forget_transaction()
             self.resumable.pop(number, None)
             self._later.pop(number, None)
+            self._leaving.pop(number, None)
 
     def close(self, connection: Connection) -> None:
         """Close after what was answered so far; commands still queued are dropped unread."""
@@ -175,8 +178,14 @@ class Dispatcher:
     def left(self, group: Group) -> None:
         """Others serve this keyspace from now on, and may have applied less than sessions have seen here."""
         for connection in self.connections.values():
-            seen = connection.tokens.get(group.number, b"")
-            connection.tokens[group.number] = group.join_tokens(seen, group.token())
+            self._saw(connection, group)
+            if connection.outstanding and connection.group == group.number:
+                self._leaving[connection.number] = group
+
+    def _saw(self, connection: Connection, group: Group) -> None:
+        """The session has seen everything that is applied here."""
+        seen = connection.tokens.get(group.number, b"")
+        connection.tokens[group.number] = group.join_tokens(seen, group.token())
 
     # -- on behalf of other nodes
 
@@ -430,6 +439,9 @@ class Dispatcher:
         connection.queue_bytes -= connection.queue_bytes * len(taken) // total
         if first is None:
             return
+        if connection.number in self._leaving:
+            # What it waited for was answered from the replica here after all.
+            self._saw(connection, self._leaving.pop(connection.number))
         connection.mode = LOG
         connection.group = group.number
         connection.outstanding += len(taken)

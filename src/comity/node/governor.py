@@ -159,14 +159,13 @@ class Governor:
         ]
 
     def _still_members(self, keyspace: Keyspace) -> tuple[int, ...]:
-        """Who is to hold a keyspace: others in the place of those who are no members any more. One that votes
-        on its own members is not changed from here."""
+        """Who is to hold a keyspace: others in the place of those who are no members any more."""
         members = self.host.default.core.members
         everyone = members.everyone()
         protocol = self.host.protocols[keyspace.replication]
         kept = [node for node in keyspace.nodes if node in everyone]
-        own = isinstance(protocol, Protocol) and not protocol.views
-        if own or not kept or len(kept) == len(keyspace.nodes):
+        fixed = isinstance(protocol, Protocol) and not protocol.views and not protocol.members
+        if fixed or not kept or len(kept) == len(keyspace.nodes):
             return keyspace.nodes
         others = [node for node in members.voters if node not in kept]
         nodes = (*kept, *others[: len(keyspace.nodes) - len(kept)])
@@ -201,7 +200,7 @@ class Governor:
         protocol = self.host.protocols[keyspace.replication]
         if isinstance(protocol, KeyedProtocol):
             return self._next_of_quorums(keyspace, protocol)
-        return self._next_of_order(keyspace) if protocol.views else None
+        return self._next_of_order(keyspace) if protocol.views else self._next_of_voters(keyspace)
 
     def _next_of_quorums(self, keyspace: Keyspace, protocol: KeyedProtocol) -> View | None:
         """Nobody is left out for being away; a move ends when everybody's state has moved."""
@@ -228,6 +227,22 @@ class Governor:
         """Whether a node says that nothing of the view before is needed any more."""
         position = self.position(keyspace, node)
         return position is not None and position.settled >= keyspace.view.epoch
+
+    def _next_of_voters(self, keyspace: Keyspace) -> View | None:
+        """For a log that votes on its own members: who is to hold it follows it first, and once all of them
+        have caught up they are in the place of those who go."""
+        view = keyspace.view
+        joining = tuple(node for node in keyspace.nodes if node not in view.nodes)
+        if joining != view.joining:
+            return View(view.epoch + 1, view.nodes, joining)
+        if set(keyspace.nodes) == set(view.nodes):
+            return None
+        for node in view.nodes:
+            position = self.position(keyspace, node)
+            current = position is not None and position.epoch == view.epoch
+            if position is not None and current and set(joining).issubset(position.caught_up):
+                return View(view.epoch + 1, keyspace.nodes)
+        return None
 
     def _next_of_order(self, keyspace: Keyspace) -> View | None:
         """Who is away leaves; who has caught up enters, last; who is back joins."""

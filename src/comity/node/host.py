@@ -174,7 +174,10 @@ class Host:
         """Begin to hold a keyspace of the catalogue."""
         protocol = self.protocols[keyspace.replication]
         number, name, view = keyspace.number, keyspace.name, keyspace.view
-        members = Members(voters=tuple(sorted(keyspace.nodes)), known=self.default.core.members.known)
+        # Who comes later is told by the log who votes; so is one whose disk has lost it.
+        founds = view.epoch == 1 or self.holds(number)
+        voters = tuple(sorted(keyspace.founders)) if founds else ()
+        members = Members(voters=voters, known=self.default.core.members.known)
         group: Served
         if isinstance(protocol, Protocol):
             group = self._add_log(name, protocol, keyspace.options, number, members, view)
@@ -571,7 +574,9 @@ class Host:
     def administer(self, group: str, operation: Operation, done: Callable[[Outcome], None]) -> None:
         """Ask a group for a membership change or a transfer; done is called in some later turn."""
         target = self.by_name[group.encode()]
-        if not isinstance(target, Group) or target.viewed:
+        transfer = isinstance(operation, TransferLeadership)
+        governed = group in self.keyspaces.catalogue.keyspaces and not transfer
+        if not isinstance(target, Group) or target.viewed or governed:
             done(Refused(REASON_INVALID, "the control group decides who replicates it; see KEYSPACE ALTER"))
             return
         objection = self.keyspaces.objection(operation) if target is self.default else ""

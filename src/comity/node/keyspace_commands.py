@@ -98,9 +98,11 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     protocol = find_protocol(host.protocols, found.replication)
     members = host.default.core.members.voters
     replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else len(found.nodes)
-    if replicas != len(found.nodes) and isinstance(protocol, Protocol) and not protocol.views:
+    fixed = isinstance(protocol, Protocol) and not protocol.views and not protocol.members
+    if replicas != len(found.nodes) and fixed:
         raise KeyspaceError(
-            f"keyspace {name!r} votes on its own members ({found.replication}): use comity member for it"
+            f"keyspace {name!r} stays where it is: {found.replication} cannot change its members; create "
+            "another keyspace and copy the keys"
         )
     level = chosen_level(protocol, found.options, replicas, words.get("CONSISTENCY", found.level))
     if not 1 <= replicas <= len(members):
@@ -115,9 +117,9 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
 
     # A move ends when everybody who is to hold it has everything: rather not with one that is away.
     others.sort(key=away)
-    if not isinstance(protocol, Protocol):
+    if not isinstance(protocol, Protocol) or not protocol.views:
         kept.sort(key=away)
-    nodes = tuple((kept + others)[:replicas])
+    nodes = found.nodes if fixed else tuple((kept + others)[:replicas])
 
     def edit(catalogue: Catalogue) -> Catalogue:
         return definition.alter(catalogue, name, level, nodes)

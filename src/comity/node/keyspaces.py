@@ -22,6 +22,8 @@ from comity.node.config import MILLISECOND_NS
 from comity.node.connection import Connection, Run
 from comity.node.errors import NO_MEMBER
 from comity.node.governor import Governor
+from comity.node.group import Group
+from comity.node.placement import follow
 from comity.node.served import Served, Unknown
 from comity.node.wanted import Wanted
 from comity.replica import NEVER, Operation, Outcome, Protocol, ReadAt, RemoveMember, ReplaceMembers
@@ -146,6 +148,7 @@ class Keyspaces:
             host.default.administering.pop(self._asked, None)
             self._ask()
         if now >= self._report_ns:
+            self._follow_views()
             self._report()
         self.governor.wake(now)
         if self.waiting:
@@ -261,6 +264,15 @@ class Keyspaces:
             return f"TRYAGAIN keyspace '{keyspace.name}' is being dropped"
         return ""
 
+    def _follow_views(self) -> None:
+        """Logs led here that vote on their own members are brought to those that the catalogue names."""
+        if not self.ready:
+            return
+        for keyspace in self.catalogue.keyspaces.values():
+            group = self.host.groups.get(keyspace.number)
+            if isinstance(group, Group) and not group.viewed:
+                follow(self.host, group, keyspace)
+
     # -- reporting
 
     def _report(self) -> None:
@@ -289,14 +301,16 @@ class Keyspaces:
         positions = {}
         for number in self._numbers.values():
             group = self.host.groups.get(number)
-            if group is not None and group.view is not None:
-                core = group.core
-                epoch = group.view.epoch
-                positions[number] = (
-                    messages.Position(epoch, core.settled, (), (0, 0))
-                    if group.keyed
-                    else messages.Position(epoch, 0, core.caught_up, core.position)
-                )
+            if group is None:
+                continue
+            core = group.core
+            if group.keyed:
+                positions[number] = messages.Position(core.current.epoch, core.settled, (), (0, 0))
+            elif group.view is not None:
+                positions[number] = messages.Position(group.view.epoch, 0, core.caught_up, core.position)
+            elif group.leads:
+                epoch = self.catalogue.keyspaces[group.name].view.epoch
+                positions[number] = messages.Position(epoch, 0, core.caught_up, (0, 0))
         return positions
 
     # -- changing

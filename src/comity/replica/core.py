@@ -237,7 +237,8 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     name: as written in a keyspace's REPLICATION. summary: one line for people.
     options: a msgspec Struct type of the protocol's options, all with defaults, validated there.
     build: (context, options, recovered) -> core. promise: (options, replicas) -> what it promises.
-    views: whether the control group decides who replicates, through `Core.view`.
+    views: whether the control group decides who replicates, through `Core.view`. members: where it does not,
+    whether the core changes them when asked to (`Core.administer`); else they are those of the beginning.
     """
 
     name: str
@@ -247,3 +248,4 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
     build: Callable[[CoreContext, Any, Recovered], Core]
     promise: Callable[[Any, int], Promise] | None = None
     views: bool = False
+    members: bool = False

@@ -52,7 +52,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def prefix(self) -> str:
         """Of its keys."""
-        return "" if self.replication == "raft" else f"{NAME}:"
+        return "" if self.name == "raft" else f"{NAME}:"
 
     def create(self, options: dict[str, Any], replicas: int) -> list[str]:
         """The command that creates it, with more options, on so many nodes (0: on all)."""
@@ -106,6 +106,7 @@ _REMOVALS = (("set", 24), ("get", 34), ("setnx", 6), ("getset", 6), ("del", 30))
 VARIANTS: dict[str, Trial] = {
     trial.name: trial
     for trial in (
+        Trial(name="raft-keyspace", replication="raft", log=True, levels=_STRONG),
         Trial(
             name="paxos-one-key",
             replication="paxos",

@@ -11,7 +11,7 @@ from comity.replica import Outcome, Refused
 from comity.replica.members import RemoveMember, ReplaceMembers
 
 OK = b"+OK\r\n"
-KINDS = ["paxos", "quorum", "gossip", "chain", "primary-backup"]
+KINDS = ["paxos", "quorum", "gossip", "chain", "primary-backup", "raft"]
 
 
 def cluster_with(kind: str, nodes: int = 4) -> Cluster:
@@ -100,7 +100,7 @@ def test_where_nobody_can_take_the_place_the_rest_goes_on(kind: str) -> None:
         assert cluster.call(node, ("GET", "k:a"), within_ms=1000) == b"$1\r\n1\r\n"
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "raft"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_who_alone_holds_a_keyspace_is_not_removed(kind: str) -> None:
     cluster = Cluster(3)
     cluster.elect()

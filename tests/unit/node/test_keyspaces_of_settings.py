@@ -145,7 +145,13 @@ def test_a_contradiction_is_said_on_every_node_and_nothing_is_changed(wish: Wish
 
 def test_what_is_not_stated_contradicts_nothing() -> None:
     found = Keyspace(
-        name="q", number=1, replication="quorum", level="linearizable", nodes=(1, 2, 3), view=View(1, (1, 2))
+        name="q",
+        number=1,
+        replication="quorum",
+        level="linearizable",
+        nodes=(1, 2, 3),
+        founders=(1, 2, 3),
+        view=View(1, (1, 2)),
     )
     protocols = load()
     assert contradiction(protocols, found, Wish(name="q", replication="quorum")) == ""

@@ -24,6 +24,7 @@ def protocol_of(core: type[RaftCore], name: str = "raft") -> Protocol:
         codec=CODEC,
         build=build,
         promise=promise,
+        members=True,
     )
 
 

@@ -179,6 +179,18 @@ class Membership(Leading):
             and peer.match + self.options.promote_lag >= self.log.last
         )
 
+    @property
+    def caught_up(self) -> tuple[NodeId, ...]:
+        """As leader, the others that vote, and the learners that could from now on."""
+        if self.role is not LEADER:
+            return ()
+        return tuple(
+            peer.node
+            for peer in self.peers
+            if self.members.votes(peer.node)
+            or (peer.state is REPLICATE and peer.match + self.options.promote_lag >= self.log.last)
+        )
+
     def append_members(self, now_ns: int, members: Members) -> None:
         """A configuration is an entry of the log."""
         index = self.append(now_ns, MEMBERS, encode_members(members))
