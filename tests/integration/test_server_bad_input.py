@@ -403,6 +403,30 @@ def test_a_peer_of_another_cluster_is_refused_and_the_cluster_serves(tmp_path: P
         assert home.call("SET", "a", "1") in {b"OK", "OK"}
 
 
+def test_a_member_that_comes_back_with_an_empty_directory_is_refused_and_says_why(tmp_path: Path) -> None:
+    with served(tmp_path, 3) as nodes:
+        wiped = nodes.follower()
+        others = [node for node in nodes.all if node is not wiped]
+        assert others[0].call("SET", "a", "1") in {b"OK", "OK"}
+        wiped.kill()
+        shutil.rmtree(wiped.data)
+        wiped.start()
+
+        def says() -> str:
+            status = wiped.status()
+            return status["health"] if status is not None and "refuses" in status["health"] else ""
+
+        reason = until("the node says why it does not serve", says)
+        assert f"node {wiped.number} is back with an empty data directory" in reason
+        assert f"comity member remove {wiped.number}" in reason
+        for node in others:
+            assert node.call("GET", "a") == b"1"
+            assert node.call("SET", "a", "1") in {b"OK", "OK"}
+        # What it forgot does not come back: with another node away there is no majority any more.
+        others[0].kill()
+        assert str(others[1].call("SET", "a", "2")).startswith(("CLUSTERDOWN", "INDETERMINATE"))
+
+
 def test_rubbish_on_the_peer_port_is_refused(node: ServedNode) -> None:
     with socket.create_connection(("127.0.0.1", node.peer), 10) as link:
         link.sendall(b"GET / HTTP/1.1\r\n\r\n" + b"\xff" * 100)

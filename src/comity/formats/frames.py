@@ -35,7 +35,7 @@ Message = tuple[int, int, bytes]
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """Who is speaking: the first frame each way."""
+    """Who is speaking: the first frame each way. directory: the name of its data directory, if it has one."""
 
     version: int = PROTOCOL_VERSION
     cluster: str
@@ -43,6 +43,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     incarnation: int
     peer: str = ""
     redis: str = ""
+    directory: str = ""
 
 
 class _Opening(msgspec.Struct, frozen=True, array_like=True):

@@ -81,6 +81,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     joining: this node is not in the first membership; it waits to be added.
     keyspaces: served from the start, "default" always among them. wanted: to be created, once, where the
         control group's catalogue lacks them.
+    directory: what tells this node's data directory from any other it may ever have, "" where it keeps none.
     """
 
     node: int
@@ -91,6 +92,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     wanted: tuple[Wish, ...] = ()
     bounds: Bounds = Bounds()
     version: str = ""
+    directory: str = ""
 
     def __post_init__(self) -> None:
         if self.node < 1:

@@ -63,6 +63,7 @@ UNWRITTEN_BYTES = 64 << 20
 """Beyond it a log that cannot be written takes nothing more of what peers say about registers."""
 
 INTRODUCED_PEERS = 128
+REFUSAL_FRESH_NS = 5_000_000_000
 STOP_GRACE_NS = 3_000_000_000
 
 
@@ -108,6 +109,10 @@ class Host:
         self._links: dict[int, str] = {}
         self._links_changed = False
         self._introduced: dict[int, str] = {}
+        self._lives: dict[int, tuple[int, str]] = {}
+        """With what incarnation and data directory each member has dialled last."""
+        self._refusals: dict[int, tuple[int, str]] = {}
+        """When a peer last refused this node's link, and why."""
         self.up: set[int] = set()
         self.heard_ns: dict[int, int] = {}
         """When each peer's last frame came."""
@@ -404,16 +409,32 @@ class Host:
                 group.link_up(peer)
                 self._dirty[group.number] = group
 
-    def introduced(self, peer: NodeId, address: str) -> None:
-        """A peer of this cluster dialled and said where it can be reached.
+    def introduced(self, peer: NodeId, address: str, incarnation: int, directory: str = "") -> str:
+        """A peer of this cluster dialled and said where it can be reached, how often it was started, and what
+        its data directory is called. Why it is not listened to, "" where it is.
 
         A node that was away while the membership changed may not know who leads now; it could
-        hear the leader and never answer.
+        hear the leader and never answer. A node that comes back with another directory has lost what it
+        had acknowledged and voted for: to count what it says from now on would undo what was decided.
         """
+        lives, kept = self._lives.get(peer, (0, directory))
+        if incarnation < lives or (directory and kept and directory != kept):
+            return (
+                f"node {peer} is back with an empty data directory, or an old copy of it: what it has "
+                "acknowledged and voted for is forgotten. Give it its own directory, or remove it "
+                f"(comity member remove {peer}) and add a node of another number"
+            )
+        if peer in self.default.core.members.everyone():
+            self._lives[peer] = (incarnation, directory)
         known = peer in self._introduced or len(self._introduced) < INTRODUCED_PEERS
         if peer != self.config.node and known and address:
             self._introduced[peer] = address
             self.members_changed()
+        return ""
+
+    def refused(self, peer: NodeId, reason: str) -> None:
+        """A peer does not listen to this node, and says why. It is dialled again, and will say it again."""
+        self._refusals[peer] = (self.now_ns, reason)
 
     def link_down(self, peer: NodeId, refused: bool) -> None:
         """The link to this peer is gone; refused: its port is closed, so its process is gone."""
@@ -710,19 +731,28 @@ class Host:
 
     def health(self) -> tuple[bool, str]:
         """Whether this node can serve every keyspace, and why not."""
+        trouble = self._trouble()
+        if not trouble:
+            return True, "ready"
+        for peer, (at_ns, reason) in sorted(self._refusals.items()):
+            if self.now_ns - at_ns < REFUSAL_FRESH_NS:
+                return False, f"{trouble}; node {peer} refuses this node: {reason}"
+        return False, trouble
+
+    def _trouble(self) -> str:
         if self.fatal is not None:
-            return False, f"stopped: {self.fatal}"
+            return f"stopped: {self.fatal}"
         if not self.serving:
-            return False, "starting: the journal is not open yet"
+            return "starting: the journal is not open yet"
         if self.stopping:
-            return False, "stopping"
+            return "stopping"
         for group in self.groups.values():
             reason = group.health() if group.number not in self.elsewhere else ""
             if reason:
-                return False, f"keyspace {group.name} {reason}"
-        if not self.keyspaces.ready:
-            return False, "starting: this node does not know yet which keyspaces there are"
-        return True, "ready"
+                return f"keyspace {group.name} {reason}"
+        return (
+            "" if self.keyspaces.ready else "starting: this node does not know yet which keyspaces there are"
+        )
 
     def status(self) -> dict[str, Any]:
         """For /status and COMITY.STATUS."""

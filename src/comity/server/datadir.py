@@ -1,6 +1,6 @@
 """A node's data directory: whose it is, who uses it now, and what its journal holds.
 
-DIR/identity.json   cluster, node and format; written once
+DIR/identity.json   cluster, node, format, and a name of this directory alone; written once
 DIR/lock            flock'ed by the process that uses the directory; holds its pid
 DIR/wal/*.wal       the journal's segments
 DIR/state/          the state engine (RocksDB)
@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 from typing import Any
 
 from comity.server.errors import CorruptDataError, DataDirectoryError
@@ -37,6 +38,8 @@ class DataDirectory:
         self._lock_fd = -1
         self.created = False
         """Whether this is the first time the directory is used."""
+        self.name = ""
+        """What tells it from any other directory its node may ever have; "" where its file does not say."""
         self._make()
         self._refuse_foreign()
         self._lock()
@@ -170,7 +173,8 @@ class DataDirectory:
             with open(path, encoding="utf-8") as file:
                 text = file.read()
         except FileNotFoundError:
-            self._write_identity(path, mine)
+            self.name = secrets.token_hex(16)
+            self._write_identity(path, {**mine, "name": self.name})
             self.created = True
             return
         except OSError as error:
@@ -196,6 +200,7 @@ class DataDirectory:
                 f" not to node {node} of cluster {cluster!r}",
                 "choose this node's own directory with --data, or correct --node and --cluster",
             )
+        self.name = str(found.get("name", ""))
 
     def _write_identity(self, path: str, identity: dict[str, Any]) -> None:
         draft = path + ".new"

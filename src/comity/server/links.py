@@ -34,6 +34,7 @@ FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 1.0
 DIAL_TIMEOUT_S = 2.0
 HELLO_TIMEOUT_S = 5.0
+REASON_BYTES = 500
 SILENCE_S = 5
 """A peer's system that acknowledges nothing for so long is not there: dialling anew finds it sooner than
 TCP, whose pauses between attempts double."""
@@ -97,9 +98,12 @@ class Outbound(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A receiver has nothing to say, unless it refuses."""
-        self.link.port.shell.note(
-            "peer refused the link", peer=self.link.peer, reason=data[:200].decode("utf-8", "replace")
-        )
+        shell, peer = self.link.port.shell, self.link.peer
+        reason = data[:REASON_BYTES].decode("utf-8", "replace")
+        shell.note("peer refused the link", peer=peer, reason=reason)
+        shell.now()
+        shell.host.refused(peer, reason)
+        shell.stimulated()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The link broke."""
@@ -241,8 +245,10 @@ class Inbound(asyncio.Protocol):
         self.peer = hello.node
         shell = self.port.shell
         shell.now()
-        shell.host.introduced(hello.node, hello.peer)
+        refusal = shell.host.introduced(hello.node, hello.peer, hello.incarnation, hello.directory)
         shell.stimulated()
+        if refusal:
+            raise FrameError(refusal)
 
     def _refuse(self, reason: str) -> None:
         assert self.transport is not None
@@ -271,6 +277,7 @@ class PeerPort:
             incarnation=shell.host.incarnation,
             peer=own.peer if own is not None else shell.advertised,
             redis=own.redis if own is not None else "",
+            directory=config.directory,
         )
         self.links: dict[int, Link] = {}
         self.inbound: set[Inbound] = set()

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 import comity
 from comity.formats.errors import CorruptLog
 from comity.node import Host, HostConfig, Journal
@@ -25,6 +27,9 @@ from comity.server.shell import Shell, settle_memory
 
 if TYPE_CHECKING:
     from comity.store.engines import Engine
+
+ADMIN_AFTER_S = 1.0
+"""How long the admin port waits at the most for what it costs to start not to delay the first client."""
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may hold the interpreter while the loop waits for it."""
@@ -50,6 +55,8 @@ class Node:
         settings = self.settings
         config = settings.host_config(comity.__version__)
         files, journal = self._recover(config)
+        if self._directory is not None:
+            config = msgspec.structs.replace(config, directory=self._directory.name)
         self._engine = self._open_engine()
         try:
             host = Host(
@@ -215,10 +222,13 @@ async def _stop(node: Node) -> None:
 
 
 async def _watch(node: Node, ready: Callable[[Node], None]) -> None:
-    """Say once that the node serves."""
+    """Say once that the node serves. Where that takes long, the admin port is there to say why."""
     assert node.shell is not None
-    await node.serving()
+    serving = asyncio.ensure_future(node.serving())
+    await asyncio.wait({serving}, timeout=ADMIN_AFTER_S)
     if not node.shell.ended.is_set():
         await node.open_admin()
+    await serving
+    if not node.shell.ended.is_set():
         ready(node)
         settle_memory()

@@ -200,7 +200,7 @@ class Network:
             link.up = True
             link.dialled = False
             source.link_made(source.life, link.target)
-            target.introduced(target.life, link.source)
+            target.introduced(target.life, link.source, source.life)
 
     # -- faults
 

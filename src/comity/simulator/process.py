@@ -241,10 +241,10 @@ class Process:
         if self.host is not None:
             self.stimulus(life, self.host.link_up, peer)
 
-    def introduced(self, life: int, peer: int) -> None:
+    def introduced(self, life: int, peer: int, incarnation: int) -> None:
         """A peer dialled and said hello."""
         if self.host is not None:
-            self.stimulus(life, self.host.introduced, peer, f"node{peer}:1")
+            self.stimulus(life, self.host.introduced, peer, f"node{peer}:1", incarnation)
 
     def link_lost(self, life: int, peer: int, refused: bool) -> None:
         """They cannot."""

@@ -21,13 +21,15 @@ GOLDEN_FRAME = bytes.fromhex(
     "93 cd0200 0c c401 ff"  # group 512, kind 12, b"\xff"
 )
 GOLDEN_HELLO = bytes.fromhex(
-    "0000002e"
-    "a8ea859f"
+    "00000031"
+    "76bb491e"
     "91"
-    "93 00 ccff c4 27"
-    "96 01 a4 74657374 03 07 ae 3132372e302e302e313a37313030 ae 3132372e302e302e313a37303030"
+    "93 00 ccff c4 2a"
+    "97 01 a4 74657374 03 07 ae 3132372e302e302e313a37313030 ae 3132372e302e302e313a37303030 a2 6431"
 )
-HELLO = Hello(cluster="test", node=3, incarnation=7, peer="127.0.0.1:7100", redis="127.0.0.1:7000")
+HELLO = Hello(
+    cluster="test", node=3, incarnation=7, peer="127.0.0.1:7100", redis="127.0.0.1:7000", directory="d1"
+)
 
 
 def test_a_frame_has_these_bytes() -> None:

@@ -17,6 +17,7 @@ def test_a_directory_is_made_once_and_then_recognised(tmp_path: Path) -> None:
     first.close()
     again = DataDirectory(str(tmp_path / "a" / "b"), "comity", 1)
     assert not again.created
+    assert again.name == first.name != DataDirectory(str(tmp_path / "c"), "comity", 1).name
     assert again.segments() == []
     again.close()
 

@@ -23,7 +23,7 @@ class StandIn:
     """A host: hands out the turns it was given, and writes down what it was told."""
 
     def __init__(self) -> None:
-        self.config = SimpleNamespace(cluster="test", node=1, members=(), bounds=Bounds())
+        self.config = SimpleNamespace(cluster="test", node=1, members=(), bounds=Bounds(), directory="")
         self.incarnation = 1
         self.metrics = Metrics()
         self.deadline_ns = FAR_NS

@@ -32,7 +32,7 @@ class Machine:
     def link_lost(self, life: int, peer: int, refused: bool) -> None:
         self.links.append(("refused" if refused else "lost", peer))
 
-    def introduced(self, life: int, peer: int) -> None:
+    def introduced(self, life: int, peer: int, incarnation: int) -> None:
         self.links.append(("introduced", peer))
 
 
