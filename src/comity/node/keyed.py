@@ -236,7 +236,7 @@ class KeyedGroup(Served):
         owner = part.owner
         operation = KeyOperation(
             key=part.key,
-            payload=self.semantics.encode(owner.connection.protocol, [part.args], part.key),
+            payload=self.semantics.payload(owner.connection.protocol, [part.args], part.key),
             writes=part.writes,
             level=owner.level,
             token=owner.connection.tokens.get(self.number, b""),

@@ -66,14 +66,14 @@ class Cells(Protocol):
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What a client wants of one key.
 
-    payload: encoded commands, opaque to the core; `Semantics` knows what they do. writes: whether they may
+    payload: the commands, opaque to the core; `Semantics` knows what they do. writes: whether they may
     change the value. level: the consistency asked for, one the keyspace allows. token: what the session has
     seen, as `Answered` gave it before, b"" for nothing. read_quorum, write_quorum: of this request, 0 for
     the keyspace's.
     """
 
     key: bytes
-    payload: bytes
+    payload: Any
     writes: bool
     level: str
     token: bytes = b""
@@ -84,12 +84,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 class RegisterSemantics(Protocol):
     """What commands do to a register that holds plain bytes. Deterministic, without side effects."""
 
-    def change(self, payload: bytes, value: bytes | None, now_ms: int) -> tuple[bytes | None, bytes]:
+    def change(self, payload: Any, value: bytes | None, now_ms: int) -> tuple[bytes | None, bytes]:
         """(value after, reply). The value itself is returned where nothing changes; None: no key.
         now_ms: the time that decides about expiry; the value remembers it, and it never runs backwards
         for one key whatever is passed."""
 
-    def blind(self, payload: bytes) -> bool:
+    def blind(self, payload: Any) -> bool:
         """Whether value after and reply are the same whatever the value before."""
 
 
@@ -97,12 +97,12 @@ class LatticeSemantics(Protocol):
     """What commands do to a value that is a join semilattice (a delta-state CRDT, Almeida 2018)."""
 
     def mutate(
-        self, payload: bytes, state: bytes | None, node: NodeId, counter: int, stamp: int, now_ms: int
+        self, payload: Any, state: bytes | None, node: NodeId, counter: int, stamp: int, now_ms: int
     ) -> tuple[bytes | None, bytes]:
         """(delta, reply): what to join into the state, None for nothing. (node, counter): a dot nobody
         else uses. stamp: a hybrid logical time higher than any seen, packed into 64 bits."""
 
-    def read(self, payload: bytes, state: bytes | None, now_ms: int) -> bytes:
+    def read(self, payload: Any, state: bytes | None, now_ms: int) -> bytes:
         """The reply of commands that change nothing."""
 
     def join(self, state: bytes | None, delta: bytes) -> bytes:
@@ -112,6 +112,9 @@ class LatticeSemantics(Protocol):
     def collect(self, state: bytes) -> bytes | None:
         """The state without what only remembers removals, once everybody has seen all of it; None where
         nothing is left."""
+
+    def worth_collecting(self, state: bytes) -> bool:
+        """Whether `collect` would make it so much smaller that this is worth writing it."""
 
 
 class KeyedCore(abc.ABC):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from comity.store.lattices import Lattices
-from comity.store.lattices import encode_payload as encode_lattice_payload
+from comity.store.lattices import payload_of as lattice_payload_of
 from comity.store.lattices import refusal as lattice_refusal
-from comity.store.registers import Registers, encode_payload, expires_ms
+from comity.store.registers import Registers, expires_ms, payload_of
 from comity.store.table import find
 
 OVERWRITES = frozenset({b"SET", b"SETEX", b"PSETEX", b"MSET", b"DEL", b"UNLINK"})
@@ -31,11 +31,11 @@ class Semantics:
         self.kind = kind
         self.meaning: Any = Registers() if kind == "register" else Lattices()
 
-    def encode(self, protocol: int, commands: list[list[bytes]], key: bytes) -> bytes:
+    def payload(self, protocol: int, commands: list[list[bytes]], key: bytes) -> Any:
         """The payload of commands on one key."""
         if self.kind == "lattice":
-            return encode_lattice_payload(protocol, commands)
-        return encode_payload(protocol, commands, key)
+            return lattice_payload_of(protocol, commands)
+        return payload_of(protocol, commands, key)
 
     def exists(self, value: bytes, now_ms: int) -> bool:
         """Whether a client sees a key that holds this at that time."""

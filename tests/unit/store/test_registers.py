@@ -9,7 +9,7 @@ import pytest
 from comity.store.batches import encode_batch, encode_proposal
 from comity.store.engines.memory import MemoryEngine
 from comity.store.machine import StateMachine
-from comity.store.registers import Registers, encode_payload
+from comity.store.registers import Registers, payload_of
 
 KEY = b"key"
 COMMANDS: list[list[bytes]] = [
@@ -59,7 +59,7 @@ def test_a_register_answers_as_the_state_machine_does(seed: int, protocol: int) 
         command = draw.choice(COMMANDS)
         batch = encode_batch(1, 1, index, index - 1, 1, protocol, [command])
         [answer] = machine.apply(index, 1, encode_proposal(now_ms, [batch]))
-        value, reply = registers.change(encode_payload(protocol, [command], KEY), value, now_ms)
+        value, reply = registers.change(payload_of(protocol, [command], KEY), value, now_ms)
         assert answer.replies == [reply], (index, command)
 
 
@@ -67,8 +67,8 @@ def test_registers_remember_nothing_of_the_keys_they_were_asked_about() -> None:
     registers = Registers()
     for number in range(1000):
         key = b"%d" % number
-        registers.change(encode_payload(2, [[b"SET", key, b"x" * 100]], key), None, 1)
-        registers.change(encode_payload(2, [[b"GET", key]], key), None, 1)
+        registers.change(payload_of(2, [[b"SET", key, b"x" * 100]], key), None, 1)
+        registers.change(payload_of(2, [[b"GET", key]], key), None, 1)
     context = registers._context
     assert not context.created.places()
     assert len(context.dirty) + len(context.hot) + len(context.cold) + len(context.flushing) <= 1

@@ -36,7 +36,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory and in a message."""
-        return 64 + 16 * len(self.after) + sum(len(key) + len(delta) + 16 for key, delta in self.deltas)
+        size = 64 + 16 * (len(self.after) + len(self.deltas))
+        for key, delta in self.deltas:
+            size += len(key) + len(delta)
+        return size
 
 
 class Cells(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from comity.protocols.gossip.options import GossipOptions
 from comity.protocols.gossip.state import NODE_MASK, Turn
 from comity.protocols.gossip.transfer import TransferOfState
-from comity.protocols.gossip.vectors import decode_token
+from comity.protocols.gossip.vectors import Counts, decode_token
 from comity.replica import (
     CAUSAL,
     EVENTUAL,
@@ -47,7 +47,7 @@ class Serving(TransferOfState):
         self, context: CoreContext, options: GossipOptions, cells: Cells, semantics: LatticeSemantics
     ) -> None:
         super().__init__(context, options, cells, semantics)
-        self.waiting: dict[RequestId, tuple[KeyOperation, dict[int, int]]] = {}
+        self.waiting: dict[RequestId, tuple[KeyOperation, Counts]] = {}
         """Operations whose session has seen more than is here, in order of arrival."""
         self.grew = False
         """Whether some of them may be carried out now."""
@@ -72,7 +72,7 @@ class Serving(TransferOfState):
         else:
             self.waiting[request] = (operation, seen)
 
-    def objection(self, operation: KeyOperation, seen: dict[int, int] | None) -> Refused | None:
+    def objection(self, operation: KeyOperation, seen: Counts | None) -> Refused | None:
         """Why an operation cannot be carried out here, now or later."""
         if operation.level in (LINEARIZABLE, SEQUENTIAL):
             return Refused(REASON_INVALID, TOO_STRONG.format(level=operation.level))
@@ -96,14 +96,14 @@ class Serving(TransferOfState):
 
     # -- waiting
 
-    def may_carry_out(self, operation: KeyOperation, seen: dict[int, int]) -> bool:
+    def may_carry_out(self, operation: KeyOperation, seen: Counts) -> bool:
         """Whether the state here may be shown, and holds what the session has seen. At eventual, reads do
         not ask."""
         if operation.level == EVENTUAL and not operation.writes:
             return True
         return self.ready and self.session_covered(seen)
 
-    def session_covered(self, seen: dict[int, int]) -> bool:
+    def session_covered(self, seen: Counts) -> bool:
         """Whether everything a session has seen has been delivered here; what a node took with it that has
         left for good cannot be waited for."""
         lacking = [node for node, count in seen.items() if self.vector.get(node, 0) < count]
@@ -153,9 +153,7 @@ class Serving(TransferOfState):
 
     # -- carrying out
 
-    def carry_out(
-        self, now_ns: int, request: RequestId, operation: KeyOperation, seen: dict[int, int]
-    ) -> None:
+    def carry_out(self, now_ns: int, request: RequestId, operation: KeyOperation, seen: Counts) -> None:
         """Do it, and answer as soon as that is safe."""
         state = self.state_of(operation.key)
         now_ms = max(self.context.wall_ms(), 0)
@@ -190,7 +188,7 @@ class Serving(TransferOfState):
         return self.turn_to_wait_for(key)
 
     def answer_after(
-        self, turn: Turn, request: RequestId, reply: bytes, seen: dict[int, int], *, writes: bool
+        self, turn: Turn, request: RequestId, reply: bytes, seen: Counts, *, writes: bool
     ) -> None:
         """Answer when that turn is durable."""
         turn.replies.append((request, reply, seen))

@@ -112,7 +112,7 @@ class Stability(Delivery):
                 self.scan_at = position
                 return
             key = stored[1:]
-            if stored[:1] == KEY and key not in self.tombstones and self.semantics.collect(state) != state:
+            if stored[:1] == KEY and key not in self.tombstones and self.semantics.worth_collecting(state):
                 self.tombstones[key] = None
                 if key not in self.touched:
                     self.collectable.append(key)

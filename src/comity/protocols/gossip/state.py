@@ -27,7 +27,7 @@ from comity.protocols.gossip.records import (
     encode_bookkeeping,
     encode_logged,
 )
-from comity.protocols.gossip.vectors import Counts, covers, decode_token, encode_token, merged
+from comity.protocols.gossip.vectors import Counts, covers, encode_token, joined_tokens, merged
 from comity.replica import (
     Answered,
     Cells,
@@ -133,7 +133,7 @@ class Replica(KeyedCore):
         self.stable: dict[int, int] = book.stable
         """What everyone in the view has delivered, and nothing concurrent to which is on its way."""
         self.tombstones: dict[bytes, None] = {}
-        """Keys whose state remembers removals, as far as they have been looked at."""
+        """Keys whose state remembers removals worth forgetting, as far as they have been looked at."""
         self.collectable: deque[bytes] = deque()
         self.dropped: dict[str, int] = {}
         self.clock_refusals = 0
@@ -194,7 +194,7 @@ class Replica(KeyedCore):
         """The state of a client's key."""
         self.put(client_key(key), state)
         self.open_turn.keys[key] = None
-        if self.semantics.collect(state) != state:
+        if self.semantics.worth_collecting(state):
             self.tombstones[key] = None
         else:
             self.tombstones.pop(key, None)
@@ -345,10 +345,7 @@ class Replica(KeyedCore):
 
     def join_tokens(self, first: bytes, second: bytes) -> bytes:
         """A vector that covers both; what is no token covers nothing."""
-        left, right = decode_token(first), decode_token(second)
-        if left is None or right is None:
-            return second if left is None else first
-        return encode_token(merged(left, right)) if left or right else b""
+        return joined_tokens(first, second)
 
     @property
     def current(self) -> View:

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
 Counts = Mapping[int, int]
 
 MAX_TOKEN_NODES = 4096
+REMEMBERED_TOKENS = 256
+"""All that is answered after one turn carries the same token."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[tuple[int, int]])
@@ -24,8 +27,10 @@ def pairs(counts: Counts) -> list[tuple[int, int]]:
 
 def covers(counts: Counts, other: Counts | Sequence[tuple[int, int]]) -> bool:
     """Whether everything that `other` has, `counts` has."""
-    items = other.items() if isinstance(other, Mapping) else other
-    return all(counts.get(node, 0) >= count for node, count in items)
+    for node, count in other.items() if isinstance(other, Mapping) else other:
+        if counts.get(node, 0) < count:
+            return False
+    return True
 
 
 def merged(left: Counts, right: Counts) -> dict[int, int]:
@@ -47,7 +52,8 @@ def encode_token(counts: Counts) -> bytes:
     return _encoder.encode(pairs(counts))
 
 
-def decode_token(token: bytes) -> dict[int, int] | None:
+@lru_cache(REMEMBERED_TOKENS)
+def decode_token(token: bytes) -> Counts | None:
     """The inverse, {} for b""; None where it is no token."""
     if not token:
         return {}
@@ -58,3 +64,12 @@ def decode_token(token: bytes) -> dict[int, int] | None:
     if len(found) > MAX_TOKEN_NODES or any(node < 1 or count < 0 for node, count in found):
         return None
     return dict(found)
+
+
+@lru_cache(REMEMBERED_TOKENS)
+def joined_tokens(first: bytes, second: bytes) -> bytes:
+    """A token that says a session has seen what either says; what is no token says nothing."""
+    left, right = decode_token(first), decode_token(second)
+    if left is None or right is None:
+        return second if left is None else first
+    return encode_token(merged(left, right)) if left or right else b""

@@ -1,7 +1,7 @@
 """CRDT values behind the Redis commands: `Lattices` is what the gossip protocol is given as its semantics."""
 
-from comity.store.lattices.payloads import decode_payload, encode_payload
+from comity.store.lattices.payloads import Payload, payload_of
 from comity.store.lattices.semantics import Lattices
 from comity.store.lattices.supported import SUPPORTED, refusal
 
-__all__ = ["SUPPORTED", "Lattices", "decode_payload", "encode_payload", "refusal"]
+__all__ = ["SUPPORTED", "Lattices", "Payload", "payload_of", "refusal"]

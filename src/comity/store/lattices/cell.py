@@ -75,6 +75,8 @@ _decoder = msgspec.msgpack.Decoder(list[Entry])
 
 def encode(entries: Entries) -> bytes:
     """The one encoding of a state."""
+    if len(entries) == 1:
+        return _encoder.encode([*entries.values()])
     return _encoder.encode([entries[node] for node in sorted(entries)])
 
 
@@ -87,16 +89,22 @@ def decode(state: bytes | None) -> dict[int, Entry]:
     except msgspec.DecodeError as error:
         raise ValueError(f"not a lattice value: {error}") from None
     for entry in entries.values():
-        if not (entry.node > 0 and 0 <= entry.floor <= entry.last < POSITION_LIMIT):
-            raise ValueError(f"not a lattice value: node {entry.node} from {entry.floor} to {entry.last}")
-        for part in (entry.register, entry.deadline):
-            if part is not None and not (
-                entry.floor < part.position <= entry.last and 0 <= part.stamp <= STAMP_LIMIT
-            ):
-                raise ValueError(f"not a lattice value: position {part.position}, stamp {part.stamp}")
-        if entry.counted and not entry.floor < entry.counted <= entry.last:
+        floor, last = entry.floor, entry.last
+        if not (entry.node > 0 and 0 <= floor <= last < POSITION_LIMIT):
+            raise ValueError(f"not a lattice value: node {entry.node} from {floor} to {last}")
+        register, deadline = entry.register, entry.deadline
+        if register is not None:
+            _check_part(floor, last, register)
+        if deadline is not None:
+            _check_part(floor, last, deadline)
+        if entry.counted and not floor < entry.counted <= last:
             raise ValueError(f"not a lattice value: counted at {entry.counted}")
     return entries
+
+
+def _check_part(floor: int, last: int, part: Register | Deadline) -> None:
+    if not (floor < part.position <= last and 0 <= part.stamp <= STAMP_LIMIT):
+        raise ValueError(f"not a lattice value: position {part.position}, stamp {part.stamp}")
 
 
 def canonical(entry: Entry) -> Entry:

@@ -11,6 +11,7 @@ from comity.store.errors import CommandError
 from comity.store.lattices.cell import (
     STAMP_LIMIT,
     Deadline,
+    Entries,
     Entry,
     Register,
     canonical,
@@ -29,9 +30,9 @@ class Change:
 
     __slots__ = ("before", "counter", "entries", "node", "now_ms", "stamp")
 
-    def __init__(self, entries: dict[int, Entry], node: int, counter: int, stamp: int, now_ms: int) -> None:
-        self.before = dict(entries)
-        self.entries = entries
+    def __init__(self, entries: Entries, node: int, counter: int, stamp: int, now_ms: int) -> None:
+        self.before = entries
+        self.entries = dict(entries)
         self.node = node
         self.counter = counter
         self.now_ms = now_ms
@@ -40,7 +41,11 @@ class Change:
     def delta(self) -> dict[int, Entry]:
         """The entries that differ from those before: to be joined anywhere."""
         before = self.before
-        return {node: entry for node, entry in self.entries.items() if before.get(node) != entry}
+        return {
+            node: entry
+            for node, entry in self.entries.items()
+            if (known := before.get(node)) is not entry and known != entry
+        }
 
     def remove(self) -> None:
         """Undo everything that was seen."""

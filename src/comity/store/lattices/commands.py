@@ -133,11 +133,13 @@ class OneKey:
 
     def put(self, key: bytes, data: bytes, expires_ms: int = 0) -> None:
         """What the command being carried out means by a new string and deadline."""
-        before = self.get(key)
+        write = _WRITES[self._name]
+        self._key = self._key or key
+        before = None if write is _overwrite and key == self._key else self.get(key)
         if 0 < expires_ms <= self.now_ms:
             self.change.remove()
         else:
-            _WRITES[self._name](self.change, before, data, expires_ms)
+            write(self.change, before, data, expires_ms)
 
     def delete(self, key: bytes) -> bool:
         """Remove what is seen; whether there was a key."""

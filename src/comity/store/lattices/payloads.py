@@ -1,24 +1,16 @@
-"""What a keyed operation carries: commands of one client on one key, and the protocol version it speaks."""
+"""What a keyed operation carries: commands of one client on one key, and the protocol version it speaks.
+
+It never leaves the node that was asked: what travels is what the commands led to. So it is no bytes.
+"""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Sequence
 
-from comity.store.errors import CommandError
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[int, list[list[bytes]]])
+Payload = tuple[int, Sequence[list[bytes]]]
+"""(RESP version of the replies, commands: arguments with the name, all on one key)."""
 
 
-def encode_payload(protocol: int, commands: list[list[bytes]]) -> bytes:
+def payload_of(protocol: int, commands: Sequence[list[bytes]]) -> Payload:
     """protocol: 2 or 3, the RESP version of the reply. commands: arguments with the name, all on one key."""
-    return _encoder.encode((protocol, commands))
-
-
-def decode_payload(payload: bytes) -> tuple[int, list[list[bytes]]]:
-    """The inverse. Raises `CommandError` for other bytes."""
-    try:
-        protocol, commands = _decoder.decode(payload)
-    except msgspec.DecodeError:
-        raise CommandError(b"ERR the commands of this request cannot be read") from None
-    return (3 if protocol == 3 else 2), commands
+    return protocol, commands

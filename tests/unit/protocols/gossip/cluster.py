@@ -27,7 +27,7 @@ from comity.replica import (
     Unknown,
     View,
 )
-from comity.store.lattices import Lattices, encode_payload
+from comity.store.lattices import Lattices, payload_of
 
 MS = 1_000_000
 EPOCH_MS = 1_700_000_000_000
@@ -304,7 +304,7 @@ class Cluster:
             request,
             KeyOperation(
                 key=commands[0][1],
-                payload=encode_payload(2, commands),
+                payload=payload_of(2, commands),
                 writes=writes,
                 level=level,
                 token=token,

@@ -19,7 +19,7 @@ from comity.replica import (
     Unknown,
     View,
 )
-from comity.store.lattices import encode_payload
+from comity.store.lattices import payload_of
 
 TINY = GossipOptions(max_message_bytes=200, max_log_bytes=200, max_buffer_bytes=1000)
 
@@ -59,14 +59,12 @@ def test_a_read_waits_for_a_write_that_is_not_durable_and_for_no_other() -> None
     cluster.run(1)
     before = len(outcomes)
     core = cluster.core(1)
-    operation = KeyOperation(
-        key=b"k", payload=encode_payload(2, [[b"GET", b"k"]]), writes=False, level="causal"
-    )
+    operation = KeyOperation(key=b"k", payload=payload_of(2, [[b"GET", b"k"]]), writes=False, level="causal")
     core.execute(cluster.now_ns, 900, operation)
     core.execute(
         cluster.now_ns,
         901,
-        KeyOperation(key=b"old", payload=encode_payload(2, [[b"GET", b"old"]]), writes=False, level="causal"),
+        KeyOperation(key=b"old", payload=payload_of(2, [[b"GET", b"old"]]), writes=False, level="causal"),
     )
     assert before == 0
     assert [reply.request for reply in core.effects.reply] == [901]
@@ -150,7 +148,7 @@ def test_an_effect_waits_for_its_cause() -> None:
 def _delta(key: bytes, node: int) -> bytes:
     from comity.store.lattices import Lattices
 
-    delta, _ = Lattices().mutate(encode_payload(2, [[b"SET", key, b"v"]]), None, node, 1, 1, 0)
+    delta, _ = Lattices().mutate(payload_of(2, [[b"SET", key, b"v"]]), None, node, 1, 1, 0)
     assert delta is not None
     return delta
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comity.store.lattices import SUPPORTED, Lattices, encode_payload, refusal
+from comity.store.lattices import SUPPORTED, Lattices, payload_of, refusal
 from comity.store.table import TABLE
 
 LATTICES = Lattices()
@@ -24,7 +24,7 @@ class Replica:
         self.counter += 1
         self.stamp += 10
         delta, reply = LATTICES.mutate(
-            encode_payload(protocol, [[word.encode() for word in words]]),
+            payload_of(protocol, [[word.encode() for word in words]]),
             self.state,
             self.node,
             self.counter,
@@ -104,14 +104,14 @@ def test_the_commands_of_one_payload_see_each_other_and_are_one_change() -> None
         [b"DEL", b"k"],
         [b"INCRBY", b"k", b"3"],
     ]
-    delta, reply = LATTICES.mutate(encode_payload(2, commands), None, 1, 1, 1, 0)
+    delta, reply = LATTICES.mutate(payload_of(2, commands), None, 1, 1, 1, 0)
     assert reply == b"+OK\r\n:6\r\n$1\r\n6\r\n:1\r\n:3\r\n"
     assert delta is not None
     assert LATTICES.value(delta) == b"3"
 
 
 def test_reads_change_nothing_and_writes_are_no_reads() -> None:
-    payload = encode_payload(2, [[b"GET", b"k"], [b"SET", b"k", b"v"]])
+    payload = payload_of(2, [[b"GET", b"k"], [b"SET", b"k", b"v"]])
     assert LATTICES.read(payload, None, 0) == b"$-1\r\n-ERR 'SET' is not a read\r\n"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comity.store.lattices import Lattices, encode_payload
+from comity.store.lattices import Lattices, payload_of
 from comity.store.lattices.cell import content, decode, join
 
 LATTICES = Lattices()
@@ -57,7 +57,7 @@ class Replicas:
         self.counters[node] += 1
         before = self.states[node]
         delta, reply = LATTICES.mutate(
-            encode_payload(2, commands), before, node, self.counters[node], self.stamp, now_ms
+            payload_of(2, commands), before, node, self.counters[node], self.stamp, now_ms
         )
         if delta is not None:
             self.states[node] = LATTICES.join(before, delta)
