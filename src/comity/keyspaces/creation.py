@@ -80,8 +80,8 @@ def contradiction(protocols: Mapping[str, AnyProtocol], found: Keyspace, wish: W
         if wish.level and wish.level != found.level:
             said.append(f"is {found.level}, not {wish.level}")
         said += _options(protocols, found, wish)
-    if wish.replicas and wish.replicas != len(found.nodes):
-        said.append(f"has {len(found.nodes)} replicas, not {wish.replicas}")
+    if wish.replicas and wish.replicas != found.replicas:
+        said.append(f"has {found.replicas} replicas, not {wish.replicas}")
     return " and ".join(said)
 
 

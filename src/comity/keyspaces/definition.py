@@ -34,9 +34,10 @@ class KeyspaceError(ValueError):
 
 class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
     """One keyspace. number: of its group, never used twice. level: what it promises unless asked for less.
-    options: of its protocol. nodes: who is to hold it. founders: who held it first, in the view of epoch 1.
-    view: in force. state: see above. since: the version of the catalogue that its state is as of. altered:
-    that its level is as of, until every node goes by it, then 0.
+    options: of its protocol. nodes: who is to hold it. replicas: how many those ought to be, once there are
+    so many members. founders: who held it first, in the view of epoch 1. view: in force. state: see above.
+    since: the version of the catalogue that its state is as of. altered: that its level is as of, until every
+    node goes by it, then 0.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Keyspace(msgspec.Struct, frozen=True, kw_only=True):
     replication: str
     level: str
     nodes: tuple[int, ...]
+    replicas: int
     founders: tuple[int, ...]
     view: View
     options: dict[str, Any] = {}
@@ -104,6 +106,7 @@ def create(
         level=level,
         options=options,
         nodes=tuple(nodes),
+        replicas=len(nodes),
         founders=tuple(nodes),
         view=View(1, tuple(nodes)),
         since=version,
@@ -133,11 +136,11 @@ def changed(catalogue: Catalogue, name: str, **fields: Any) -> Catalogue:
     return Catalogue(version=version, numbers=catalogue.numbers, keyspaces=keyspaces)
 
 
-def alter(catalogue: Catalogue, name: str, level: str, nodes: tuple[int, ...]) -> Catalogue:
+def alter(catalogue: Catalogue, name: str, level: str, nodes: tuple[int, ...], replicas: int) -> Catalogue:
     """The catalogue with another level of a keyspace, or other nodes for it. Raises `KeyspaceError`."""
     before = find(catalogue, name)
     altered = before.altered if level == before.level else catalogue.version + 1
-    return changed(catalogue, name, level=level, nodes=nodes, altered=altered)
+    return changed(catalogue, name, level=level, nodes=nodes, replicas=replicas, altered=altered)
 
 
 def drop(catalogue: Catalogue, name: str) -> Catalogue:

@@ -134,8 +134,8 @@ class Governor:
             if keyspace.state == ACTIVE:
                 nodes = self._still_members(keyspace)
                 if nodes != keyspace.nodes:
-                    self.host.note("members left", keyspace=name, nodes=list(nodes))
-                    return definition.alter(catalogue, name, keyspace.level, nodes)
+                    self.host.note("other members hold a keyspace", keyspace=name, nodes=list(nodes))
+                    return definition.alter(catalogue, name, keyspace.level, nodes, keyspace.replicas)
                 view = self._next_view(keyspace)
                 if view is not None:
                     self.host.note("view", keyspace=name, epoch=view.epoch, nodes=list(view.nodes))
@@ -159,16 +159,17 @@ class Governor:
         ]
 
     def _still_members(self, keyspace: Keyspace) -> tuple[int, ...]:
-        """Who is to hold a keyspace: others in the place of those who are no members any more."""
+        """Who is to hold a keyspace: as soon as there are any, others in place of those who are no members
+        any more."""
         members = self.host.default.core.members
         everyone = members.everyone()
         protocol = self.host.protocols[keyspace.replication]
         kept = [node for node in keyspace.nodes if node in everyone]
         fixed = isinstance(protocol, Protocol) and not protocol.views and not protocol.members
-        if fixed or not kept or len(kept) == len(keyspace.nodes):
+        if fixed or not kept or len(kept) == len(keyspace.nodes) == keyspace.replicas:
             return keyspace.nodes
         others = [node for node in members.voters if node not in kept]
-        nodes = (*kept, *others[: len(keyspace.nodes) - len(kept)])
+        nodes = (*kept, *others[: max(0, keyspace.replicas - len(kept))])
         try:
             chosen_level(protocol, keyspace.options, len(nodes), keyspace.level)
         except KeyspaceError:

@@ -97,15 +97,14 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     found = definition.find(host.keyspaces.catalogue, name)
     protocol = find_protocol(host.protocols, found.replication)
     members = host.default.core.members.voters
-    replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else len(found.nodes)
+    replicas = _count(words["REPLICAS"]) if "REPLICAS" in words else found.replicas
     fixed = isinstance(protocol, Protocol) and not protocol.views and not protocol.members
-    if replicas != len(found.nodes) and fixed:
+    if replicas != found.replicas and fixed:
         raise KeyspaceError(
             f"keyspace {name!r} stays where it is: {found.replication} cannot change its members; create "
             "another keyspace and copy the keys"
         )
-    level = chosen_level(protocol, found.options, replicas, words.get("CONSISTENCY", found.level))
-    if not 1 <= replicas <= len(members):
+    if "REPLICAS" in words and not 1 <= replicas <= len(members):
         definition.choose_nodes(members, replicas, 0)
     # Who holds it now stays, a primary before its backups.
     holding = [*found.view.nodes, *(node for node in found.nodes if node not in found.view.nodes)]
@@ -120,9 +119,10 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     if not isinstance(protocol, Protocol) or not protocol.views:
         kept.sort(key=away)
     nodes = found.nodes if fixed else tuple((kept + others)[:replicas])
+    level = chosen_level(protocol, found.options, len(nodes), words.get("CONSISTENCY", found.level))
 
     def edit(catalogue: Catalogue) -> Catalogue:
-        return definition.alter(catalogue, name, level, nodes)
+        return definition.alter(catalogue, name, level, nodes, replicas)
 
     def holds(catalogue: Catalogue) -> bool:
         now = catalogue.keyspaces.get(name)

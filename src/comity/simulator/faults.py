@@ -341,7 +341,7 @@ class Nemesis(Suspicion):
         wanted = tuple(fault.nodes)
 
         def edit(catalogue: Catalogue) -> Catalogue:
-            return definition.changed(catalogue, NAME, nodes=wanted)
+            return definition.changed(catalogue, NAME, nodes=wanted, replicas=len(wanted))
 
         def holds(catalogue: Catalogue) -> bool:
             return catalogue.keyspaces[NAME].nodes == wanted

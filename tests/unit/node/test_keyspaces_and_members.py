@@ -7,8 +7,8 @@ from tests.unit.node.small_cluster import Cluster
 
 from comity.keyspaces.definition import Keyspace
 from comity.node.errors import NO_MEMBER
-from comity.replica import Outcome, Refused
-from comity.replica.members import RemoveMember, ReplaceMembers
+from comity.replica import Done, Operation, Outcome, Refused
+from comity.replica.members import AddMember, PromoteMember, RemoveMember, ReplaceMembers
 
 OK = b"+OK\r\n"
 KINDS = ["paxos", "quorum", "gossip", "chain", "primary-backup", "raft"]
@@ -64,6 +64,38 @@ def test_another_takes_the_place_of_a_member_that_is_removed(kind: str, dead: bo
         # Whatever the catalogue says from now on, it would not know.
         assert cluster.call(found.nodes[0], ("KEYSPACE", "DROP", "k"), within_ms=3000) == OK
         assert cluster.call(gone, ("GET", "k:a"), within_ms=6000) == NO_MEMBER
+
+
+def administer(cluster: Cluster, operation: Operation) -> None:
+    outcomes: list[Outcome] = []
+    host = cluster.hosts[leader(cluster)]
+    host.at(cluster.now_ns, cluster.wall_ms)
+    host.administer("default", operation, outcomes.append)
+    cluster.turn(host.config.node)
+    cluster.run(3_000)
+    assert [type(outcome) for outcome in outcomes] == [Done]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_keyspace_has_as_many_replicas_as_it_ought_to_once_there_are_members_for_them(kind: str) -> None:
+    cluster = Cluster(4)
+    cluster.elect()
+    assert cluster.call(1, ("KEYSPACE", "CREATE", "k", "REPLICATION", kind), within_ms=3000) == OK
+    cluster.run(500)
+    assert cluster.call(1, ("SET", "k:a", 1), within_ms=500) == OK
+    gone = next(node for node in cluster.hosts if node != leader(cluster))
+    remove(cluster, gone)
+    assert sorted(keyspace(cluster).nodes) == sorted({1, 2, 3, 4} - {gone})
+    administer(cluster, AddMember(cluster.members[gone - 1]))
+    assert len(keyspace(cluster).nodes) == 3
+    administer(cluster, PromoteMember(gone))
+    cluster.run(10_000)
+    found = keyspace(cluster)
+    assert (sorted(found.nodes), sorted(found.view.nodes)) == ([1, 2, 3, 4], [1, 2, 3, 4])
+    assert not found.view.outgoing
+    for node in found.nodes:
+        assert cluster.call(node, ("GET", "k:a"), within_ms=1000) == b"$1\r\n1\r\n"
+        assert cluster.call(node, ("SET", f"k:{node}", 1), within_ms=1000) == OK
 
 
 @pytest.mark.parametrize("kind", KINDS[:3])

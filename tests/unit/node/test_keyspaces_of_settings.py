@@ -150,6 +150,7 @@ def test_what_is_not_stated_contradicts_nothing() -> None:
         replication="quorum",
         level="linearizable",
         nodes=(1, 2, 3),
+        replicas=3,
         founders=(1, 2, 3),
         view=View(1, (1, 2)),
     )
