@@ -65,7 +65,7 @@ def _show(answers: dict[str, dict[str, Any] | None], keyspace: str) -> None:
             table.add_row(str(answer["node"]), address, "[red]no such keyspace[/red]")
             continue
         role = f"[bold green]{group['role']}[/bold green]" if group["role"] == "leader" else group["role"]
-        health = answer["health"] if answer["ready"] else f"[yellow]{answer['health']}[/yellow]"
+        health = "ready" if answer["ready"] else "[yellow]not ready, see below[/yellow]"
         figures = (
             group["term"],
             group["leader"],
@@ -80,6 +80,8 @@ def _show(answers: dict[str, dict[str, Any] | None], keyspace: str) -> None:
     console.print(f"keyspace [bold]{keyspace}[/bold]")
     console.print(table)
     for answer in answers.values():
+        if answer and not answer["ready"]:
+            console.print(f"node {answer['node']}: {answer['health']}", markup=False, highlight=False)
         settings = answer["catalogue"].get("settings", {}) if answer else {}
         for name, found in settings.items():
             if answer and found["error"]:

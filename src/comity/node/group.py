@@ -516,6 +516,8 @@ class Group(Served):
 
     def health(self) -> str:
         """Why this keyspace cannot be served now, "" when it can."""
+        if not self.core.members.voters:
+            return "waits for this node to be added to the cluster: comity member add"
         if not self.core.leader:
             return "has no leader that this node knows of"
         return "is taking over a snapshot" if self.installing else ""

@@ -110,7 +110,9 @@ class Host:
         self._links_changed = False
         self._introduced: dict[int, str] = {}
         self._lives: dict[int, tuple[int, str]] = {}
-        """With what incarnation and data directory each member has dialled last."""
+        """With what incarnation and data directory each peer has dialled last."""
+        self._counted: set[int] = set()
+        """Who is a member, or has been one: what they have said was counted."""
         self._refusals: dict[int, tuple[int, str]] = {}
         """When a peer last refused this node's link, and why."""
         self.up: set[int] = set()
@@ -418,13 +420,14 @@ class Host:
         had acknowledged and voted for: to count what it says from now on would undo what was decided.
         """
         lives, kept = self._lives.get(peer, (0, directory))
-        if incarnation < lives or (directory and kept and directory != kept):
+        other = incarnation < lives or (directory and kept and directory != kept)
+        if other and peer in self._counted:
             return (
                 f"node {peer} is back with an empty data directory, or an old copy of it: what it has "
                 "acknowledged and voted for is forgotten. Give it its own directory, or remove it "
                 f"(comity member remove {peer}) and add a node of another number"
             )
-        if peer in self.default.core.members.everyone():
+        if peer in self._lives or len(self._lives) < INTRODUCED_PEERS:
             self._lives[peer] = (incarnation, directory)
         known = peer in self._introduced or len(self._introduced) < INTRODUCED_PEERS
         if peer != self.config.node and known and address:
@@ -530,6 +533,7 @@ class Host:
         if links != self._links:
             self._links = links
             self._links_changed = True
+        self._counted.update(self.default.core.members.everyone())
         self.keyspaces.members_changed()
 
     def member(self, node: NodeId) -> Member | None:
