@@ -339,7 +339,7 @@ class Group(Served):
                         self._answer(answer.sequence, answer.replies)
             elif entry.kind == EntryKind.MEMBERS:
                 machine.advance(entry.index, entry.term, entry.payload)
-                self.host.members_changed()
+                self.host.peers.members_changed()
             else:
                 machine.advance(entry.index, entry.term)
         if self.reads.at:

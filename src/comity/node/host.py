@@ -10,20 +10,17 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
-from zlib import crc32
-
-import msgspec
 
 from comity.keyspaces.definition import Keyspace
-from comity.node import messages
+from comity.node import building, messages
 from comity.node.config import HostConfig
 from comity.node.connection import Connection
 from comity.node.dispatch import Dispatcher
 from comity.node.group import Group
 from comity.node.journal import Journal
-from comity.node.keyed import KeyedGroup
 from comity.node.keyspaces import Keyspaces
 from comity.node.metrics import Metrics
+from comity.node.peers import Peers
 from comity.node.remote import Remote
 from comity.node.served import Served
 from comity.node.state_jobs import StateJobs
@@ -31,45 +28,23 @@ from comity.node.turn import Envelope, Turn
 from comity.replica import (
     NEVER,
     REASON_INVALID,
-    CoreContext,
     KeyedProtocol,
-    Member,
-    Members,
     NodeId,
     Operation,
     Outcome,
     Protocol,
     Record,
-    Recovered,
     Refused,
     SnapshotRead,
-    Stream,
     TransferLeadership,
-    View,
-    decode_members,
 )
-from comity.store import layout
-from comity.store.cells import CellStore
 from comity.store.engines import Engine
 from comity.store.limits import StoreLimits
-from comity.store.machine import StateMachine
-from comity.store.semantics import Semantics
-from comity.store.touched import keys_of_payload
 
 FSYNCS_REMEMBERED = 32
 FSYNC_FRESH_NS = 5_000_000_000
 PASSES_PER_TURN = 4
-UNWRITTEN_BYTES = 64 << 20
-"""Beyond it a log that cannot be written takes nothing more of what peers say about registers."""
-
-INTRODUCED_PEERS = 128
-REFUSAL_FRESH_NS = 5_000_000_000
 STOP_GRACE_NS = 3_000_000_000
-
-
-def group_number(name: str) -> int:
-    """The number of a keyspace on the wire and on disk: 0 for default, else from its name alone."""
-    return 0 if name == "default" else 1 + crc32(name.encode()) % 0xFFFF_FFFD
 
 
 def _quiet(event: str, **fields: object) -> None:
@@ -106,18 +81,6 @@ class Host:
         journal.begin()
         self.incarnation = journal.incarnation
         self._requests = 0
-        self._links: dict[int, str] = {}
-        self._links_changed = False
-        self._introduced: dict[int, str] = {}
-        self._lives: dict[int, tuple[int, str]] = {}
-        """With what incarnation and data directory each peer has dialled last."""
-        self._counted: set[int] = set()
-        """Who is a member, or has been one: what they have said was counted."""
-        self._refusals: dict[int, tuple[int, str]] = {}
-        """When a peer last refused this node's link, and why."""
-        self.up: set[int] = set()
-        self.heard_ns: dict[int, int] = {}
-        """When each peer's last frame came."""
         self.fsyncs_ns: deque[tuple[int, int]] = deque(maxlen=FSYNCS_REMEMBERED)
         """When each of the last writes of the log ended, and how long it took."""
         self._writing_since_ns = 0
@@ -131,81 +94,30 @@ class Host:
         """Keyspaces of the catalogue that other nodes serve. This one may still have a replica of before."""
         self.by_name: dict[bytes, Served] = {}
         for keyspace in config.keyspaces:
-            self._add_group(keyspace.name, keyspace.replication, keyspace.options)
+            self._hold(building.from_settings(self, keyspace))
         default = self.groups[0]
         assert isinstance(default, Group)
         self.default = default
+        self.peers = Peers(self)
         self.keyspaces = Keyspaces(self)
         self.dispatcher = Dispatcher(self)
         self.jobs = StateJobs(self)
         self.watch: Callable[[Served], None] | None = None
         """Told of each keyspace of the catalogue before it starts, by a shell that wants to look on."""
 
-    def _add_group(self, name: str, replication: str, options: dict[str, Any]) -> None:
-        number = group_number(name)
-        if number in self.groups:
-            raise ValueError(f"keyspaces {name} and {self.groups[number].name} collide; rename one")
-        protocol = self.protocols[replication]
-        if not isinstance(protocol, Protocol) or protocol.views:
-            raise ValueError(
-                f"keyspace {name} cannot be {replication} from the start; create it with KEYSPACE"
-            )
-        known = tuple(sorted(self.config.members))
-        voters = () if self.config.joining else tuple(sorted(member.node for member in known))
-        self._add_log(name, protocol, options, number, Members(voters=voters, known=known), View(0, ()))
-
-    def _add_log(
-        self,
-        name: str,
-        protocol: Protocol,
-        options: dict[str, Any],
-        number: int,
-        members: Members,
-        view: View,
-    ) -> Group:
-        machine = StateMachine(number, self.engine, self.limits)
-        context = self._context(name, members, view)
-        recovered = Recovered(
-            records=self.journal.recovered(number),
-            applied=machine.applied,
-            applied_term=machine.applied_term,
-            members=machine.members,
-        )
-        core = protocol.build(context, msgspec.convert(options, protocol.options), recovered)
-        group = Group(self, number, name, protocol, core, machine)
-        self.groups[number] = group
-        self.by_name[name.encode()] = group
-        return group
+    def _hold(self, group: Served) -> None:
+        self.groups[group.number] = group
+        self.by_name[group.name.encode()] = group
 
     def add_keyspace(self, keyspace: Keyspace) -> Served:
         """Begin to hold a keyspace of the catalogue."""
-        protocol = self.protocols[keyspace.replication]
-        number, name, view = keyspace.number, keyspace.name, keyspace.view
-        # Who comes later is told by the log who votes; so is one whose disk has lost it.
-        founds = view.epoch == 1 or self.holds(number)
-        voters = tuple(sorted(keyspace.founders)) if founds else ()
-        members = Members(voters=voters, known=self.default.core.members.known)
-        group: Served
-        if isinstance(protocol, Protocol):
-            group = self._add_log(name, protocol, keyspace.options, number, members, view)
-        else:
-            machine = CellStore(number, self.engine, self.limits)
-            machine.restore((record.index, record.data) for record in self.journal.recovered(number))
-            semantics = Semantics(protocol.semantics)
-            options = msgspec.convert(keyspace.options, protocol.options)
-            core = protocol.build(self._context(name, members, view), options, machine, semantics.meaning)
-            group = KeyedGroup(self, number, name, protocol, core, machine, semantics)
-            self.groups[number] = group
-            self.by_name[name.encode()] = group
+        group = building.from_catalogue(self, keyspace)
+        self._hold(group)
         if self.watch is not None:
             self.watch(group)
         group.core.start(self.now_ns)
-        self._dirty[number] = group
+        self._dirty[group.number] = group
         return group
-
-    def holds(self, number: int) -> bool:
-        """Whether the disk has something of that keyspace."""
-        return number in self.journal.unclaimed() or self.engine.get(layout.meta_key(number)) is not None
 
     def serve_here(self, group: Served) -> None:
         """Let the replica here serve this node's clients."""
@@ -236,43 +148,6 @@ class Host:
         if group is not None:
             self.journal.forget(number)
             self.jobs.erase(group.machine.erase)
-
-    def clear_leftovers(self, numbers: range) -> None:
-        """Remove what the disk holds of keyspaces of these numbers that are no more: of one that was dropped
-        while this node was away, or shortly before it crashed. Only once the catalogue is known."""
-        for number in self.journal.unclaimed():
-            if number in numbers:
-                self.journal.forget(number)
-        place, end = numbers.start, layout.group_start(numbers.stop)
-        while place < numbers.stop:
-            found = next(iter(self.engine.scan(layout.group_start(place), end)), None)
-            if found is None:
-                return
-            place = layout.group_of(found[0])
-            if place not in self.groups:
-                self.note("leftover of a keyspace removed", number=place)
-                self.jobs.erase(CellStore(place, self.engine).erase)
-            place += 1
-
-    def _context(self, name: str, members: Members, view: View) -> CoreContext:
-        config = self.config
-
-        def stream(label: str) -> Stream:
-            return Stream(self.seed, f"{config.node}/{self.incarnation}/{name}/{label}")
-
-        def note(event: str, **fields: object) -> None:
-            self.note(event, group=name, **fields)
-
-        return CoreContext(
-            node=config.node,
-            group=name,
-            members=members,
-            stream=stream,
-            note=note,
-            view=view,
-            wall_ms=lambda: self.wall_ms,
-            keys_of=keys_of_payload,
-        )
 
     # -- time
 
@@ -308,7 +183,7 @@ class Host:
         if (
             self._dirty
             or self._frames
-            or self._links_changed
+            or self.peers.links_changed
             or self.stopping
             or self.dispatcher.restless
             or self.jobs.waiting
@@ -319,8 +194,10 @@ class Host:
         self.deadline_ns = self._next_deadline()
         return False
 
-    def _stirred(self, group: Served) -> None:
+    def stirred(self, group: Served) -> None:
         """A peer or the disk told a core something: often that leads to nothing."""
+        if group.number in self._dirty:
+            return
         core = group.core
         if core.busy or (not group.keyed and core.leader != group.leader):
             self._dirty[group.number] = group
@@ -345,7 +222,7 @@ class Host:
             group.core.start(self.now_ns)
             self._dirty[group.number] = group
         self.keyspaces.start()
-        self.members_changed()
+        self.peers.members_changed()
         self.note("host started", incarnation=self.incarnation)
 
     def stop(self) -> None:
@@ -403,146 +280,12 @@ class Host:
 
     # -- peers
 
-    def link_up(self, peer: NodeId) -> None:
-        """Frames to this peer can leave again."""
-        self.up.add(peer)
-        for group in self.groups.values():
-            if group.leader == peer:
-                group.link_up(peer)
-                self._dirty[group.number] = group
-
-    def introduced(self, peer: NodeId, address: str, incarnation: int, directory: str = "") -> str:
-        """A peer of this cluster dialled and said where it can be reached, how often it was started, and what
-        its data directory is called. Why it is not listened to, "" where it is.
-
-        A node that was away while the membership changed may not know who leads now; it could
-        hear the leader and never answer. A node that comes back with another directory has lost what it
-        had acknowledged and voted for: to count what it says from now on would undo what was decided.
-        """
-        lives, kept = self._lives.get(peer, (0, directory))
-        other = incarnation < lives or (directory and kept and directory != kept)
-        if other and peer in self._counted:
-            return (
-                f"node {peer} is back with an empty data directory, or an old copy of it: what it has "
-                "acknowledged and voted for is forgotten. Give it its own directory, or remove it "
-                f"(comity member remove {peer}) and add a node of another number"
-            )
-        if peer in self._lives or len(self._lives) < INTRODUCED_PEERS:
-            self._lives[peer] = (incarnation, directory)
-        known = peer in self._introduced or len(self._introduced) < INTRODUCED_PEERS
-        if peer != self.config.node and known and address:
-            self._introduced[peer] = address
-            self.members_changed()
-        return ""
-
-    def refused(self, peer: NodeId, reason: str) -> None:
-        """A peer does not listen to this node, and says why. It is dialled again, and will say it again."""
-        self._refusals[peer] = (self.now_ns, reason)
-
-    def link_down(self, peer: NodeId, refused: bool) -> None:
-        """The link to this peer is gone; refused: its port is closed, so its process is gone."""
-        self.up.discard(peer)
-        if refused:
-            for group in self.groups.values():
-                group.core.peer_lost(self.now_ns, peer)
-                self._stirred(group)
-
-    def frame(self, peer: NodeId, envelopes: Sequence[tuple[int, int, bytes | memoryview]]) -> None:
-        """One frame of a peer. What cannot be read is counted and dropped."""
-        metrics = self.metrics
-        self.heard_ns[peer] = self.now_ns
-        metrics.peer_frames_received += 1
-        metrics.peer_messages_received += len(envelopes)
-        for number, kind, body in envelopes:
-            group = self.groups.get(number)
-            if kind == messages.KIND_RELAYED and number in self.elsewhere:
-                self._relayed(self.elsewhere[number], body)
-                continue
-            if group is None:
-                if kind == messages.KIND_RELAY:
-                    self._relay(peer, number, body)
-                else:
-                    metrics.peer_messages_refused += 1
-                continue
-            try:
-                if kind == messages.KIND_CORE:
-                    if group.keyed and self.journal.waiting_bytes > UNWRITTEN_BYTES:
-                        # Nobody waits for what cannot be written: a message lost is asked for again.
-                        metrics.peer_messages_refused += 1
-                        continue
-                    message = group.protocol.codec.decode(body)
-                elif kind == messages.KIND_FORWARD:
-                    if isinstance(group, Group):
-                        group.on_forward(peer, body)
-                        self._dirty[number] = group
-                    continue
-                elif kind == messages.KIND_RELAY:
-                    self._relay(peer, number, body)
-                    continue
-                elif kind == messages.KIND_REPORT:
-                    self.keyspaces.governor.heard(peer, messages.decode_report(body))
-                    continue
-                elif kind == messages.KIND_DECLINE and isinstance(group, Group):
-                    group.on_decline(peer, body)
-                    self._dirty[number] = group
-                    continue
-                else:
-                    metrics.peer_messages_refused += 1
-                    continue
-            except msgspec.DecodeError as error:
-                metrics.peer_messages_refused += 1
-                self.note("peer message refused", peer=peer, group=group.name, error=str(error))
-                continue
-            group.core.receive(self.now_ns, peer, message)
-            if number not in self._dirty:
-                self._stirred(group)
-
-    def _relay(self, peer: NodeId, number: int, body: bytes | memoryview) -> None:
-        try:
-            relay = messages.decode_relay(body)
-        except msgspec.DecodeError as error:
-            self.metrics.peer_messages_refused += 1
-            self.note("peer message refused", peer=peer, number=number, error=str(error))
-            return
-        self.dispatcher.relay(peer, number, relay)
-
-    def _relayed(self, remote: Remote, body: bytes | memoryview) -> None:
-        try:
-            remote.relayed(messages.decode_relayed(body))
-        except msgspec.DecodeError as error:
-            self.metrics.peer_messages_refused += 1
-            self.note("peer message refused", group=remote.name, error=str(error))
-
     def send(self, peer: NodeId, group: int, kind: int, body: bytes) -> None:
         """A message for this turn's frame to a peer."""
         frame = self._frames.get(peer)
         if frame is None:
             frame = self._frames[peer] = []
         frame.append((group, kind, body))
-
-    def members_changed(self) -> None:
-        """Some group's membership may have changed, and with it whom to link with."""
-        links: dict[int, str] = dict(self._introduced)
-        for group in self.groups.values():
-            for member in group.known():
-                if member.node != self.config.node and member.peer:
-                    links[member.node] = member.peer
-        for member in self.config.members:
-            if self.config.joining and member.node != self.config.node:
-                links.setdefault(member.node, member.peer)
-        if links != self._links:
-            self._links = links
-            self._links_changed = True
-        self._counted.update(self.default.core.members.everyone())
-        self.keyspaces.members_changed()
-
-    def member(self, node: NodeId) -> Member | None:
-        """What is known of a node's addresses."""
-        for group in self.groups.values():
-            for found in group.known():
-                if found.node == node:
-                    return found
-        return next((member for member in self.config.members if member.node == node), None)
 
     # -- disk
 
@@ -569,7 +312,7 @@ class Host:
             group = self.groups.get(number)
             if group is not None:
                 group.core.persisted(self.now_ns, count)
-                self._stirred(group)
+                self.stirred(group)
 
     def journal_failed(self, sequence: int, reason: str) -> None:
         """The journal cannot grow now; the shell keeps trying that write. New writes are refused."""
@@ -653,9 +396,7 @@ class Host:
             frames, self._frames = self._frames, {}
             turn.frames = self._split(frames)
         turn.jobs = self.jobs.take()
-        if self._links_changed:
-            self._links_changed = False
-            turn.links = dict(self._links)
+        turn.links = self.peers.take_links()
         if again or dispatcher.resumable or self._dirty:
             self._dirty.update(again)
             self.deadline_ns = now
@@ -738,10 +479,8 @@ class Host:
         trouble = self._trouble()
         if not trouble:
             return True, "ready"
-        for peer, (at_ns, reason) in sorted(self._refusals.items()):
-            if self.now_ns - at_ns < REFUSAL_FRESH_NS:
-                return False, f"{trouble}; node {peer} refuses this node: {reason}"
-        return False, trouble
+        refusal = self.peers.refusal()
+        return False, f"{trouble}; {refusal}" if refusal else trouble
 
     def _trouble(self) -> str:
         if self.fatal is not None:
@@ -769,7 +508,7 @@ class Host:
             "ready": healthy,
             "health": text,
             "stopping": self.stopping,
-            "links": {peer: peer in self.up for peer in sorted(self._links)},
+            "links": {peer: peer in self.peers.up for peer in sorted(self.peers.links)},
             "groups": {group.name: group.status() for group in self.groups.values()},
             "catalogue": {
                 "version": self.keyspaces.catalogue.version,
@@ -802,4 +541,4 @@ def _ignore(outcome: Outcome) -> None:
     """Nobody waits for this outcome."""
 
 
-__all__ = ["Host", "decode_members", "group_number"]
+__all__ = ["Host"]

@@ -42,7 +42,7 @@ def _fields(dispatcher: Dispatcher) -> dict[str, dict[str, object]]:
     status = group.core.status()
     leads = group.core.leader == host.config.node
     healthy, text = host.health()
-    member = host.member(group.core.leader) if group.core.leader else None
+    member = host.peers.member(group.core.leader) if group.core.leader else None
     stats = machine.stats()
     keys = stats.get("keys", 0)
     expires = stats.get("expires", 0)

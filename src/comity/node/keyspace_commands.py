@@ -112,7 +112,7 @@ def _alter(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) ->
     others = [node for node in members if node not in kept]
 
     def away(node: int) -> bool:
-        return node != host.config.node and node not in host.up
+        return node != host.config.node and node not in host.peers.up
 
     # A move ends when everybody who is to hold it has everything: rather not with one that is away.
     others.sort(key=away)

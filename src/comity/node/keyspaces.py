@@ -17,7 +17,7 @@ from comity.formats import resp
 from comity.keyspaces import definition
 from comity.keyspaces.creation import Edit
 from comity.keyspaces.definition import ACTIVE, ANNOUNCED, Catalogue, Keyspace, KeyspaceError
-from comity.node import messages
+from comity.node import building, messages
 from comity.node.config import MILLISECOND_NS
 from comity.node.connection import Connection, Run
 from comity.node.errors import NO_MEMBER
@@ -124,7 +124,7 @@ class Keyspaces:
         if not self.ready and 0 <= self._ready_at <= machine.applied:
             self.ready = True
             first = definition.FIRST_NUMBER
-            host.clear_leftovers(range(first, first + self.catalogue.numbers))
+            building.clear_leftovers(host, range(first, first + self.catalogue.numbers))
             self.wanted.settle()
             self._reopen()
         if self.confirmed < self._version and self._quiet():
@@ -179,7 +179,7 @@ class Keyspaces:
         if self.ready:
             self.wanted.settle()
         self._reopen()
-        host.members_changed()
+        host.peers.members_changed()
         host.note("catalogue adopted", version=version, keyspaces=len(wanted))
         self._report_ns = host.now_ns + REPORT_NS
         self.governor.catalogue_changed()
@@ -192,7 +192,7 @@ class Keyspaces:
         # What the disk has of it is looked after by its core as long as the keyspace lives: logs are
         # compacted, and should it come back, it is known what this node has promised.
         fresh = group is None and number not in host.elsewhere
-        if group is None and (here or node in keyspace.nodes or (fresh and host.holds(number))):
+        if group is None and (here or node in keyspace.nodes or (fresh and building.holds(host, number))):
             group = host.add_keyspace(keyspace)
         elif group is not None and group.view is not None and group.view.epoch < keyspace.view.epoch:
             group.core.view(host.now_ns, keyspace.view)
@@ -227,7 +227,8 @@ class Keyspaces:
         for keyspace in self.catalogue.keyspaces.values():
             nodes = keyspace.view.nodes
             staying = [node for node in nodes if node not in leaving]
-            works = any(node in host.up or node == host.config.node for node in leaving if node in nodes)
+            working = host.peers.up | {host.config.node}
+            works = any(node in working for node in leaving if node in nodes)
             protocol = host.protocols[keyspace.replication]
             any_does = protocol.views if isinstance(protocol, Protocol) else protocol.semantics == "lattice"
             enough = bool(staying) if any_does else 2 * len(staying) > len(nodes)
@@ -286,7 +287,7 @@ class Keyspaces:
             host.incarnation,
             self._sequence,
             host.fsync_ns,
-            {peer: now - heard_ns for peer, heard_ns in sorted(host.heard_ns.items())},
+            {peer: now - heard_ns for peer, heard_ns in sorted(host.peers.heard_ns.items())},
         )
         leader = host.default.core.leader
         if leader == host.config.node:

@@ -67,7 +67,7 @@ class Remote(Served):
         host = self.host
         members = host.default.core.members.everyone()
         holders = [node for node in self.holders if node in members] or list(self.holders)
-        linked = [node for node in holders if node in host.up] or holders
+        linked = [node for node in holders if node in host.peers.up] or holders
         target = linked[run.connection.number % len(linked)]
         request = host.request()
         writes = any(route.kind != ROUTE_READ for route, _, _ in commands)

@@ -193,7 +193,7 @@ class StateJobs:
         def then() -> None:
             if last:
                 group.installed(chunk.index, self.host.now_ns, request.replaces)
-                self.host.members_changed()
+                self.host.peers.members_changed()
             else:
                 group.core.snapshot_staged(self.host.now_ns)
             self.host.dirty(group)

@@ -103,7 +103,7 @@ class AdminPort:
         if isinstance(outcome, Done):
             return JSONResponse({"done": True})
         if isinstance(outcome, Refused):
-            leader = self.shell.host.member(outcome.leader) if outcome.leader else None
+            leader = self.shell.host.peers.member(outcome.leader) if outcome.leader else None
             return JSONResponse(
                 {
                     "error": outcome.detail or outcome.reason,

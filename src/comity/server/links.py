@@ -102,7 +102,7 @@ class Outbound(asyncio.Protocol):
         reason = data[:REASON_BYTES].decode("utf-8", "replace")
         shell.note("peer refused the link", peer=peer, reason=reason)
         shell.now()
-        shell.host.refused(peer, reason)
+        shell.host.peers.refused(peer, reason)
         shell.stimulated()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -228,7 +228,7 @@ class Inbound(asyncio.Protocol):
         shell.now()
         try:
             for frame in frames:
-                shell.host.frame(self.peer, frame)
+                shell.host.peers.frame(self.peer, frame)
         except Exception as error:  # noqa: BLE001 - a broken invariant
             shell.fail(f"{type(error).__name__}: {error}", error)
             return
@@ -245,7 +245,7 @@ class Inbound(asyncio.Protocol):
         self.peer = hello.node
         shell = self.port.shell
         shell.now()
-        refusal = shell.host.introduced(hello.node, hello.peer, hello.incarnation, hello.directory)
+        refusal = shell.host.peers.introduced(hello.node, hello.peer, hello.incarnation, hello.directory)
         shell.stimulated()
         if refusal:
             raise FrameError(refusal)
@@ -319,14 +319,14 @@ class PeerPort:
     def up(self, peer: int) -> None:
         """A link opened."""
         self.shell.now()
-        self.shell.host.link_up(peer)
+        self.shell.host.peers.link_up(peer)
         self.shell.stimulated()
 
     def down(self, peer: int, refused: bool) -> None:
         """A link broke, or could not be opened."""
         if self.shell.fatal is None:
             self.shell.now()
-            self.shell.host.link_down(peer, refused)
+            self.shell.host.peers.link_down(peer, refused)
             self.shell.stimulated()
 
     def shut(self) -> None:

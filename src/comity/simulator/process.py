@@ -85,7 +85,7 @@ class Process:
         self.crash_in_turn = False
         self.restart_when_stopped = False
         self.joining = False
-        self._backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._backlog: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._turn_due = False
         self._wake_ns = -1
         self.jobs_run = 0
@@ -211,7 +211,7 @@ class Process:
         assert self.host is not None
         self.host.at(*self.clock.read(self.world.now_ns))
 
-    def stimulus(self, life: int, action: Callable[..., None], *arguments: Any) -> None:
+    def stimulus(self, life: int, action: Callable[..., object], *arguments: Any) -> None:
         """Tell the host something, if it is still the process that was meant."""
         host = self.host
         if life != self.life or host is None:
@@ -234,22 +234,22 @@ class Process:
         """A frame of a peer."""
         if self.host is not None:
             self.world.trace(envelopes[0][2])
-            self.stimulus(life, self.host.frame, source, envelopes)
+            self.stimulus(life, self.host.peers.frame, source, envelopes)
 
     def link_made(self, life: int, peer: int) -> None:
         """Frames can leave to a peer."""
         if self.host is not None:
-            self.stimulus(life, self.host.link_up, peer)
+            self.stimulus(life, self.host.peers.link_up, peer)
 
     def introduced(self, life: int, peer: int, incarnation: int) -> None:
         """A peer dialled and said hello."""
         if self.host is not None:
-            self.stimulus(life, self.host.introduced, peer, f"node{peer}:1", incarnation)
+            self.stimulus(life, self.host.peers.introduced, peer, f"node{peer}:1", incarnation)
 
     def link_lost(self, life: int, peer: int, refused: bool) -> None:
         """They cannot."""
         if self.host is not None:
-            self.stimulus(life, self.host.link_down, peer, refused)
+            self.stimulus(life, self.host.peers.link_down, peer, refused)
 
     # -- turns
 

@@ -65,8 +65,8 @@ class Cluster:
         host.start()
         for peer in self.hosts:
             if peer != node:
-                host.link_up(peer)
-                self.hosts[peer].link_up(node)
+                host.peers.link_up(peer)
+                self.hosts[peer].peers.link_up(node)
         self.turn(node)
 
     def kill(self, node: int) -> None:
@@ -74,7 +74,7 @@ class Cluster:
         del self.hosts[node]
         self.engines[node] = self.engines[node].crashed()
         for other in self.hosts.values():
-            other.link_down(node, refused=True)
+            other.peers.link_down(node, refused=True)
 
     def turn(self, node: int) -> None:
         """One turn of a host, and everything it leads to at once."""
@@ -107,7 +107,7 @@ class Cluster:
             for peer, envelopes in turn.frames:
                 if peer in self.hosts and (at, peer) not in self.cut:
                     self.hosts[peer].at(self.now_ns, self.wall_ms)
-                    self.hosts[peer].frame(at, envelopes)
+                    self.hosts[peer].peers.frame(at, envelopes)
                     pending.append(peer)
 
     def _run(self, host: Host, job: Job) -> None:

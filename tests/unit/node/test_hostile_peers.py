@@ -33,7 +33,7 @@ def test_a_membership_that_is_not_text_does_not_stop_the_node() -> None:
     payload = encode_members(members).replace(b"name", b"\xff\xfe\xff\xfe")
     term = host.default.core.status()["term"]
     append = Append(term, 0, 0, 0, [Entry(term, int(EntryKind.MEMBERS), payload)])
-    host.frame(leader, [(0, KIND_CORE, host.default.protocol.codec.encode(append))])
+    host.peers.frame(leader, [(0, KIND_CORE, host.default.protocol.codec.encode(append))])
     host.turn()
     host.check()
 
@@ -51,7 +51,7 @@ def test_a_snapshot_that_comes_faster_than_the_disk_takes_it_is_held_up_and_goes
         for number in range(first, first + count):
             cursor, next_cursor = b"%d" % number if number else b"", b"%d" % (number + 1)
             chunk = InstallSnapshot(core.term, 1000, core.term, b"", cursor, next_cursor, b"\x90" * 10)
-            host.frame(leader, [(0, KIND_CORE, codec.encode(chunk))])
+            host.peers.frame(leader, [(0, KIND_CORE, codec.encode(chunk))])
             cursors += answers(host.turn())
         return cursors
 

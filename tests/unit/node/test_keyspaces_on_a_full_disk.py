@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.node.small_cluster import Cluster
 
-from comity.node import host as hosts
+from comity.node import peers
 
 OK = b"+OK\r\n"
 
@@ -23,7 +23,7 @@ def cluster_with(kind: str) -> tuple[Cluster, int, int]:
 
 @pytest.mark.parametrize("kind", ["paxos", "quorum", "gossip"])
 def test_what_peers_say_of_registers_does_not_pile_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "UNWRITTEN_BYTES", 50_000)
+    monkeypatch.setattr(peers, "UNWRITTEN_BYTES", 50_000)
     cluster, victim, other = cluster_with(kind)
     for number in range(300):
         assert cluster.call(other, ("SET", f"k:{number}", "x" * 1000), within_ms=500) == OK

@@ -53,11 +53,11 @@ def test_an_answer_to_what_was_asked_before_a_restart_answers_nothing_asked_sinc
     request = next(iter(group.requests))
     host = cluster.hosts[node]
     late = Relayed(host.incarnation - 1, request, [b"$5\r\nwrong\r\n"], b"")
-    host.frame(holder, [(group.number, KIND_RELAYED, messages.encode(late))])
+    host.peers.frame(holder, [(group.number, KIND_RELAYED, messages.encode(late))])
     cluster.turn(node)
     assert cluster.received(node, connection) == b""
     now = Relayed(host.incarnation, request, [b"$5\r\nright\r\n"], b"")
-    host.frame(holder, [(group.number, KIND_RELAYED, messages.encode(now))])
+    host.peers.frame(holder, [(group.number, KIND_RELAYED, messages.encode(now))])
     cluster.turn(node)
     assert cluster.received(node, connection) == b"$5\r\nright\r\n"
 
@@ -68,11 +68,11 @@ def test_a_relay_that_is_not_text_stops_no_node() -> None:
     host = cluster.hosts[remote.holders[0]]
     body = messages.encode(Relay(1, 1, 2, "name", b"", [[b"GET", b"k:a"]]))
     refused = host.metrics.peer_messages_refused
-    host.frame(9, [(remote.number, KIND_RELAY, body.replace(b"name", b"\xff\xfe\xff\xfe"))])
+    host.peers.frame(9, [(remote.number, KIND_RELAY, body.replace(b"name", b"\xff\xfe\xff\xfe"))])
     assert host.metrics.peer_messages_refused == refused + 1
     for words in ((), (1,), ("a", 1, 2, "", b"", [[b"GET"]]), (1, 1, 4, "", b"", [[b"GET"]])):
-        host.frame(9, [(remote.number, KIND_RELAY, msgspec.msgpack.encode(words))])
-        host.frame(9, [(remote.number, KIND_RELAYED, msgspec.msgpack.encode(words))])
+        host.peers.frame(9, [(remote.number, KIND_RELAY, msgspec.msgpack.encode(words))])
+        host.peers.frame(9, [(remote.number, KIND_RELAYED, msgspec.msgpack.encode(words))])
     host.turn()
     host.check()
 
@@ -82,7 +82,7 @@ def test_who_does_not_hold_a_keyspace_says_so_at_once() -> None:
     node, remote = away(cluster)
     host = cluster.hosts[node]
     relay = messages.encode(Relay(1, 7, 2, "", b"", [[b"SET", b"k:a", b"1"], [b"GET", b"k:a"]]))
-    host.frame(remote.holders[0], [(remote.number, KIND_RELAY, relay)] * 2)
+    host.peers.frame(remote.holders[0], [(remote.number, KIND_RELAY, relay)] * 2)
     assert relayed_of(host.turn()) == [Relayed(1, 7, [MOVED, MOVED], b"")]
 
 
