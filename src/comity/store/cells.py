@@ -61,11 +61,15 @@ class CellStore:
 
     def get(self, key: bytes) -> bytes | None:
         """The value at a key, None for none."""
-        return (self._cells.dirty.get(key) or self._cells.load(key))[0]
+        cells = self._cells
+        return (cells.dirty.get(key) or cells.load(key))[0]
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Store a value, or with None remove it; part of this turn's record."""
-        self._put(key, value)
+        if value is None:
+            self._put(key, value)
+        elif self._cells.store(key, (value, self.applied + 1, 0))[0] is None:
+            self._keys += 1
         self._turn.append((key, value))
 
     def _put(self, key: bytes, value: bytes | None) -> None:

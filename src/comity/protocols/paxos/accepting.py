@@ -48,9 +48,12 @@ class Accepting(Replica):
         """What this acceptor remembers of the key. Of a removed one it remembers that nothing up to the
         floor may be accepted any more."""
         cell = self.cells.get(CLIENT + key)
-        if cell is not None:
-            return self.read_cell(cell)
-        return Acceptance(self.floor_promise())
+        if cell is None:
+            return Acceptance(self.floor_promise())
+        try:
+            return decode_acceptance(cell)
+        except msgspec.DecodeError as error:
+            raise self.broken(f"a register cannot be read: {error}") from None
 
     def floor_promise(self) -> Ballot:
         """The promise that stands for all registers removed."""
@@ -81,10 +84,11 @@ class Accepting(Replica):
 
     def note_chosen(self, key: bytes, ballot: Ballot) -> None:
         """The proposal of that ballot is chosen: if it is the one accepted here, it may be read here."""
-        known = self.known_chosen.pop(key, NONE)
-        self.known_chosen[key] = max(known, ballot)
-        if len(self.known_chosen) > self.options.max_cached:
-            del self.known_chosen[next(iter(self.known_chosen))]
+        chosen = self.known_chosen
+        known = chosen.pop(key, NONE)
+        chosen[key] = ballot if ballot > known else known
+        if len(chosen) > self.options.max_cached:
+            del chosen[next(iter(chosen))]
 
     # -- what proposers ask
 
@@ -97,6 +101,8 @@ class Accepting(Replica):
         if after is None:
             self.refuse(sender, item.key, item.counter, held)
             return
+        if sender != self.node:
+            self.overtaken(item.key)
         if after != held:
             self.store(item.key, after)
         self.answer(sender, Promised(item.key, item.counter, held.accepted, held.value))
@@ -111,15 +117,21 @@ class Accepting(Replica):
             return
         ballot = (item.counter, sender)
         following = (item.following, sender) if item.following else NONE
-        self.counter.jump(max(item.counter, item.following))
+        self.counter.jump(item.following or item.counter)
         held = self.held(item.key)
         after = self.acceptor.accept(held, ballot, item.value, following)
         if after is None:
             self.refuse(sender, item.key, item.counter, held)
             return
+        if sender != self.node:
+            self.overtaken(item.key)
         if after is not held:
             self.store(item.key, after)
         self.answer(sender, Accepted(item.key, item.counter, after.promise == following))
+
+    def overtaken(self, key: bytes) -> None:
+        """The own acceptor has promised another proposer's ballot: what this node's proposer was promised
+        before holds here no more, and hardly elsewhere."""
 
     def refuse(self, sender: NodeId, key: bytes, counter: int, held: Acceptance) -> None:
         """A higher ballot was promised. An acceptor's accepted ballots only rise, so one that stands below
@@ -134,8 +146,12 @@ class Accepting(Replica):
         self.answer(sender, Peeked(item.number, held.accepted, held.value))
 
     def on_learn(self, now_ns: int, sender: NodeId, item: Learn) -> None:
-        """A proposer knows that this ballot is chosen."""
-        self.note_chosen(item.key, item.ballot)
+        """A proposer knows that its ballots are chosen."""
+        if len(item.keys) != len(item.counters):
+            self.drop(sender, item, "ballots without keys")
+            return
+        for key, counter in zip(item.keys, item.counters, strict=True):
+            self.note_chosen(key, (counter, sender))
 
     def on_survey(self, now_ns: int, sender: NodeId, item: Survey) -> None:
         """Its being answered says that this replica is in the view, and how high its floor is."""

@@ -193,15 +193,16 @@ class PaxosCore(Moving):
 
     def receive(self, now_ns: int, sender: NodeId, message: Any) -> None:
         """A message from a peer: fenced by its epoch, then item by item."""
-        if isinstance(message, Stale):
+        kind = type(message)
+        if kind is Stale:
             self.on_stale(sender, message)
-        elif not isinstance(message, Asks | Answers):
+        elif kind is not Asks and kind is not Answers:
             self.drop(sender, message, "not a message of paxos")
         elif sender == self.node or sender < 1:
             self.drop(sender, message, "impossible sender")
         elif (later := self.compare_epochs(message.epoch)) < 0:
             self.count("stale")
-            if isinstance(message, Asks):
+            if kind is Asks:
                 self.effects.send.append(Send(sender, Stale(self.epoch)))
         elif later > 0:
             self.behind = max(self.behind, message.epoch)
@@ -210,16 +211,18 @@ class PaxosCore(Moving):
             self.drop(sender, message, "not in the view")
         elif self.active:
             self.raise_floor(message.floor)
-            if isinstance(message, Asks):
+            if kind is Asks:
                 if message.sent_ns:
                     self.asked_ns.setdefault(sender, message.sent_ns)
+                asked = self.asked
                 for ask in message.items:
-                    self.serve(now_ns, sender, ask)
+                    asked[type(ask)](now_ns, sender, ask)
             else:
                 if message.sent_ns:
                     self.note_trip(sender, now_ns - message.sent_ns)
+                heard = self.heard
                 for answer in message.items:
-                    self.hear(now_ns, sender, answer)
+                    heard[type(answer)](now_ns, sender, answer)
 
     def compare_epochs(self, epoch: int) -> int:
         """Whether a message is of an older view (below 0): its quorums may not meet those of this one; of the

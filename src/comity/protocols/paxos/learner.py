@@ -27,13 +27,12 @@ class Learner:
 
     def learn(self, node: NodeId, ballot: Ballot) -> bool:
         """`node` has accepted `ballot`. Whether it is known to be chosen now; the first one known stays."""
-        if ballot < self.accepted.get(node, ballot):
+        known = self.accepted
+        if ballot < known.get(node, ballot):
             return self.chosen is not None
-        self.accepted[node] = ballot
-        if self.chosen is None:
-            same = [other for other, accepted in self.accepted.items() if accepted == ballot]
-            if self.quorum(same):
-                self.chosen = ballot
+        known[node] = ballot
+        if self.chosen is None and self.quorum([other for other in known if known[other] == ballot]):
+            self.chosen = ballot
         return self.chosen is not None
 
 

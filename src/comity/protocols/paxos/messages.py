@@ -47,10 +47,10 @@ class Peek(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Learn(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """The proposal of that ballot is chosen."""
+    """The sender's proposals of these ballots are chosen, one a key."""
 
-    key: bytes
-    ballot: WireBallot
+    keys: list[bytes]
+    counters: list[Counter]
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
@@ -168,6 +168,8 @@ CODEC = Codec(encode=msgspec.msgpack.Encoder().encode, decode=msgspec.msgpack.De
 
 def size_of(item: Ask | Answer) -> int:
     """Bytes on the wire, nearly."""
+    if type(item) is Learn:
+        return 32 + sum(map(len, item.keys)) + 16 * len(item.keys)
     size = 32
     value = getattr(item, "value", None)
     if value is not None:

@@ -58,7 +58,8 @@ class Proposing(Accepting):
         """Operations of clients that have no outcome yet."""
         self.cache: dict[bytes, Cached] = {}
         """Used least recently first."""
-        self.learns: dict[bytes, Ballot] = {}
+        self.learns: dict[bytes, int] = {}
+        """Of keys whose acceptors are to be told, the counter of the own ballot chosen last."""
         self.learn_timer = LearnTimer()
         self.fire[Slot] = self.slot_due
         self.fire[LearnTimer] = self.learn_due
@@ -199,9 +200,9 @@ class Proposing(Accepting):
         if slot.tries and not any(pending.tries for pending in slot.waiting if not pending.gone):
             slot.tries = {}  # nobody is left whose outcome depends on them
         mark = mark_of(register.marks, self.node)
-        history = slot.lineage(mark)
+        history = slot.lineage(mark) if slot.tries else []
         running: list[tuple[Pending, bytes]] = []
-        again: list[Pending] = []
+        again: list[tuple[Pending, bytes]] = []
         value = register.value
         now_ms = self.context.wall_ms()
         waiting = slot.waiting
@@ -213,21 +214,22 @@ class Proposing(Accepting):
             if operation is None:
                 running.append((pending, b""))
                 continue
-            reply = self.reply_in(pending, history)
-            if reply is None and self.undecidable(pending, slot):
-                self.outcome_unknown(pending, "a change proposed before the replicas changed is undecided")
-                continue
+            reply = None
+            if pending.tries:
+                reply = self.reply_in(pending, history)
+                if reply is None and self.undecidable(pending, slot):
+                    self.outcome_unknown(pending, "a change proposed before the replicas changed is undecided")
+                    continue
             if reply is None:
                 value, reply = self.semantics.change(operation.payload, value, now_ms)
-                again.append(pending)
+                again.append((pending, reply))
             running.append((pending, reply))
         slot.running = running
         if value == register.value:
             return register  # nothing changed, so nothing could be done twice
         slot.tries[counter] = Try(mark)
-        replies = {id(pending): reply for pending, reply in running}
-        for pending in again:
-            pending.tries[counter] = replies[id(pending)]
+        for pending, reply in again:
+            pending.tries[counter] = reply
             pending.epoch = self.epoch
         return Register(value, marked(register.marks, self.node, counter, self.voters))
 
@@ -322,6 +324,10 @@ class Proposing(Accepting):
         self.cache[key] = cached
         if len(self.cache) > self.options.max_cached:
             del self.cache[next(iter(self.cache))]
+
+    def overtaken(self, key: bytes) -> None:
+        """Asking anew costs one round trip, learning from conflicts that the promise was broken another."""
+        self.cache.pop(key, None)
 
     # -- losing
 
@@ -428,7 +434,7 @@ class Proposing(Accepting):
         """Other acceptors may serve reads of this session's kind from it; no hurry."""
         if not self.peers:
             return
-        self.learns[key] = ballot
+        self.learns[key] = ballot[0]
         if len(self.learns) >= self.options.max_message_items:
             self.learn_due(now_ns, self.learn_timer)
         elif len(self.learns) == 1:
@@ -436,9 +442,9 @@ class Proposing(Accepting):
 
     def learn_due(self, now_ns: int, timer: LearnTimer) -> None:
         """Tell all of it at once."""
-        for key, ballot in self.learns.items():
-            self.ask_everyone(now_ns, Learn(key, ballot))
-        self.learns = {}
+        learns, self.learns = self.learns, {}
+        if learns:
+            self.ask_everyone(now_ns, Learn([*learns], [*learns.values()]))
         timer.due_ns = -1
 
     def release(self, key: bytes, ballot: Ballot) -> bool:

@@ -9,7 +9,11 @@ from comity.replica import NodeId, View
 
 def majority(voters: Collection[NodeId], nodes: Collection[NodeId]) -> bool:
     """Whether `nodes` has more than half of `voters`; of no voters nothing is a majority."""
-    return sum(1 for voter in voters if voter in nodes) * 2 > len(voters)
+    found = 0
+    for voter in voters:
+        if voter in nodes:
+            found += 1
+    return found * 2 > len(voters)
 
 
 def is_quorum(view: View, nodes: Collection[NodeId]) -> bool:

@@ -26,18 +26,14 @@ EMPTY = Register()
 
 encode_register = msgspec.msgpack.Encoder().encode
 encode_acceptance = msgspec.msgpack.Encoder().encode
-_register = msgspec.msgpack.Decoder(Register)
-_acceptance = msgspec.msgpack.Decoder(Acceptance)
+_decode_register = msgspec.msgpack.Decoder(Register).decode
+decode_acceptance = msgspec.msgpack.Decoder(Acceptance).decode
+"""What an acceptor remembers. Raises `msgspec.DecodeError`."""
 
 
 def decode_register(data: bytes | None) -> Register:
     """The register in what an acceptor holds, empty where it holds nothing. Raises `msgspec.DecodeError`."""
-    return EMPTY if data is None else _register.decode(data)
-
-
-def decode_acceptance(cell: bytes) -> Acceptance:
-    """What an acceptor remembers. Raises `msgspec.DecodeError`."""
-    return _acceptance.decode(cell)
+    return EMPTY if data is None else _decode_register(data)
 
 
 def mark_of(marks: Marks, node: NodeId) -> int:
@@ -50,6 +46,8 @@ def mark_of(marks: Marks, node: NodeId) -> int:
 
 def marked(marks: Marks, node: NodeId, counter: int, keep: tuple[NodeId, ...]) -> Marks:
     """The marks after a change by `node`; only proposers in `keep` are remembered."""
+    if len(marks) == 1 and marks[0][0] == node:
+        return ((node, counter),)
     others = [mark for mark in marks if mark[0] != node and mark[0] in keep]
     return tuple(sorted([*others, (node, counter)]))
 
@@ -59,7 +57,7 @@ def readable(value: bytes | None) -> bool:
     if value is None:
         return True
     try:
-        _register.decode(value)
+        _decode_register(value)
     except msgspec.DecodeError:
         return False
     return True

@@ -90,6 +90,8 @@ class Replica(KeyedCore):
         self.trips = Trips()
         self.paces: tuple[int, int] | None = None
         """(round trip to a quorum, timeout of one) as far as observed; None: to be found out anew."""
+        self.trips_noted = False
+        """Whether an answer came in this turn that tells how long it took."""
         self.behind = 0
         """The highest epoch heard of that is not in force here."""
         self.take_part()
@@ -240,7 +242,7 @@ class Replica(KeyedCore):
     def ask_everyone(self, now_ns: int, item: Ask) -> None:
         """Ask all who take part, this replica too."""
         self.asks_to_all.append(item)
-        if not isinstance(item, Learn):
+        if type(item) is not Learn:
             self.serve(now_ns, self.node, item)
 
     def ask(self, now_ns: int, nodes: Collection[NodeId], item: Ask) -> None:
@@ -297,6 +299,8 @@ class Replica(KeyedCore):
 
     def parts(self, items: Sequence[Any]) -> list[list[Any]]:
         """The items in parts that fit into a message."""
+        if len(items) == 1:
+            return [[*items]]
         options = self.options
         parts: list[list[Any]] = []
         part: list[Any] = []
@@ -320,6 +324,9 @@ class Replica(KeyedCore):
             if self.reserving:
                 self.reserving = False
                 self.counter.written(self.written)
+        if self.trips_noted:
+            self.trips_noted = False
+            self.paces = None
         if self.own_answers:
             self.gated_answers.append((self.written, self.own_answers))
             self.own_answers = []
@@ -355,7 +362,7 @@ class Replica(KeyedCore):
         return self.pace()[0]
 
     def pace(self) -> tuple[int, int]:
-        """Both, worked out once after each answer."""
+        """Both, worked out once after each turn with an answer."""
         if self.paces is None:
             trips, node, peers = self.trips, self.node, self.peers
             self.paces = (
@@ -367,7 +374,7 @@ class Replica(KeyedCore):
     def note_trip(self, peer: NodeId, took_ns: int) -> None:
         """A peer's answer came so long after the question left."""
         self.trips.add(peer, took_ns)
-        self.paces = None
+        self.trips_noted = True
 
     def arm(self, timed: Timed, due_ns: int) -> None:
         """Look at it then, and not at the time set before."""
