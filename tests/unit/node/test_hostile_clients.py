@@ -9,7 +9,7 @@ import pytest
 from tests.unit.node.small_cluster import Cluster, encode
 
 from comity.node import Bounds, Host
-from comity.node.dispatch import QUEUE_BYTES
+from comity.node.clients import QUEUE_BYTES
 
 LARGE_NUMBER = b"9" * 5000
 """More digits than int() takes."""

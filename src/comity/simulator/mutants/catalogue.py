@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comity.node.group import Group
 from comity.node.journal import Journal
 from comity.node.waiting import Pending
+from comity.node.writes import Writes
 from comity.protocols.raft import RaftCore
 from comity.simulator.cluster import Mutation
 from comity.simulator.mutants import catalogue_quorums, catalogue_views, parts, plans, raft
@@ -148,7 +148,7 @@ RAFT: tuple[Mutant, ...] = (
         name="batches-out-of-order",
         wrong="a lost batch is sent again behind later ones, and applied there",
         rule="the commands of a connection happen in their order, each once",
-        replacements=((OriginTable, "admit", parts.admit_gaps), (Group, "_forward", parts.forward_only_new)),
+        replacements=((OriginTable, "admit", parts.admit_gaps), (Writes, "_forward", parts.forward_only_new)),
         plan=plans.confusion,
     ),
     Mutant(

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from comity.node import Envelope, Host, Journal, messages
-from comity.node.group import Group
 from comity.node.waiting import Pending
+from comity.node.writes import Writes
 from comity.simulator.cluster import Mutation
 from comity.store import layout
 from comity.store.batches import Answer, Batch, decode_proposal, encode_proposal
@@ -83,7 +83,7 @@ def admit_gaps(self: OriginTable, batch: Batch, index: int) -> OriginRow | None:
     return row
 
 
-def forward_only_new(self: Group, leader: int, now_ns: int) -> None:
+def forward_only_new(self: Writes, leader: int, now_ns: int) -> None:
     """Only batches not sent before are sent; one that was lost is sent again after those behind it."""
     if now_ns >= self.resend_ns:
         self.resend_ns = now_ns + self.resend_wait_ns
