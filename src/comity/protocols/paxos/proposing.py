@@ -218,7 +218,9 @@ class Proposing(Accepting):
             if pending.tries:
                 reply = self.reply_in(pending, history)
                 if reply is None and self.undecidable(pending, slot):
-                    self.outcome_unknown(pending, "a change proposed before the replicas changed is undecided")
+                    self.outcome_unknown(
+                        pending, "a change proposed before the replicas changed is undecided"
+                    )
                     continue
             if reply is None:
                 value, reply = self.semantics.change(operation.payload, value, now_ms)

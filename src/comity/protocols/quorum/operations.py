@@ -40,6 +40,7 @@ from comity.replica import (
 
 ATOMIC_ELSEWHERE = "raft, paxos, chain and primary-backup keyspaces can"
 TOKEN_BYTES = 8
+REMEMBERED_REFUSALS = 256
 
 
 class Operations(Repair):
@@ -85,13 +86,16 @@ class Operations(Repair):
             return Refused(
                 REASON_OVERLOADED, f"this node coordinates {self.options.max_pending} operations already"
             )
-        if len(operation.token) not in {0, TOKEN_BYTES} or int.from_bytes(operation.token, "big") > MAX_STAMP:
-            return Refused(REASON_INVALID, "not a token of a quorum keyspace: begin the session anew")
-        if not self.plausible(int.from_bytes(operation.token, "big")):
-            return Refused(
-                REASON_INVALID,
-                "the session's token is from a clock far ahead of this node's: check clocks, or begin anew",
-            )
+        if operation.token:
+            seen = int.from_bytes(operation.token, "big")
+            if len(operation.token) != TOKEN_BYTES or seen > MAX_STAMP:
+                return Refused(REASON_INVALID, "not a token of a quorum keyspace: begin the session anew")
+            if not self.plausible(seen):
+                return Refused(
+                    REASON_INVALID,
+                    "the session's token is from a clock far ahead of this node's: check clocks, or begin "
+                    "anew",
+                )
         level = operation.level
         if level not in {LINEARIZABLE, SESSION, EVENTUAL}:
             return Refused(
@@ -100,7 +104,20 @@ class Operations(Repair):
                 f"{LINEARIZABLE} implies it and {SESSION} is the next weaker level here; raft keyspaces have "
                 "sequential, gossip keyspaces causal",
             )
+        if not self.placement.everywhere:
+            return self.beyond_promise(operation)
+        asked = (level, operation.read_quorum, operation.write_quorum)
+        refusals = self.placement.refusals
+        if asked not in refusals:
+            if len(refusals) >= REMEMBERED_REFUSALS:
+                refusals.clear()
+            refusals[asked] = self.beyond_promise(operation)
+        return refusals[asked]
+
+    def beyond_promise(self, operation: KeyOperation) -> Refused | None:
+        """Whether the replicas of its key cannot give what it asks for."""
         options = self.options
+        level = operation.level
         for nodes, quorums in self.placement.lists(operation.key):
             if level != EVENTUAL and options.sloppy:
                 return Refused(REASON_INVALID, f"sloppy quorums keep {EVENTUAL} only: strict ones would do")
@@ -209,18 +226,20 @@ class Operations(Repair):
             self.phases.pop(pending.phase.number, None)
         pending.phase = phase
         self.phases[phase.number] = pending
-        self.resends.append((now_ns + self.options.retry_ns, phase.number))
+        due_ns = now_ns + self.options.retry_ns
+        self.resends.append((due_ns, phase.number))
+        self.deadline_ns = min(self.deadline_ns, due_ns)
         self.ask_members(now_ns, pending, phase)
-        self.set_deadline()
 
     def ask_members(self, now_ns: int, pending: Pending, phase: Phase) -> None:
         """To every replica that has not answered; in sloppy quorums to who stands in for a suspected one."""
         key = pending.operation.key
         spare: list[NodeId] | None = None
+        item = self.item(phase, key, 0)
         for node in phase.members():
             if node in phase.answers:
                 continue
-            self.request(now_ns, node, self.item(phase, key, 0))
+            self.request(now_ns, node, item)
             if self.options.sloppy and node in self.suspected and node not in phase.stands_for.values():
                 if spare is None:
                     spare = [
@@ -283,8 +302,9 @@ class Operations(Repair):
 
     def place_in(self, phase: Phase, node: NodeId) -> NodeId:
         """Whose part of a phase a node's answer is, 0 for nobody's."""
-        if any(node in part.nodes for part in phase.parts):
-            return node
+        for part in phase.parts:
+            if node in part.nodes:
+                return node
         return phase.stands_for.get(node, 0)
 
     def answered(self, now_ns: int, node: NodeId, number: int, cell: bytes | None) -> None:
@@ -332,8 +352,8 @@ class Operations(Repair):
         """What all that answered know together."""
         copy = NOTHING
         for held in phase.answers.values():
-            if held is not None:
-                copy = self.merge(copy, held)
+            if held is not None and held.entries:
+                copy = self.merge(copy, held) if copy.entries else held
         return copy
 
     def finish_read(

@@ -30,14 +30,17 @@ class Phase(msgspec.Struct):
 
     def members(self) -> list[NodeId]:
         """Every node of the key's lists, each once, in order."""
+        if len(self.parts) == 1:
+            return [*self.parts[0].nodes]
         return list(dict.fromkeys(node for part in self.parts for node in part.nodes))
 
     def complete(self) -> bool:
         """Whether a quorum of each membership has answered."""
+        answers = self.answers
         for part in self.parts:
             count = 0
             for node in part.nodes:
-                if node in self.answers:
+                if node in answers:
                     count += 1
             if count < part.need:
                 return False

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from xxhash import xxh3_64_intdigest
 
 from comity.protocols.quorum.arithmetic import Quorums, quorums_of
-from comity.replica import NodeId, View
+from comity.replica import NodeId, Refused, View
 
 CACHED_KEYS = 50_000
 
@@ -39,6 +39,8 @@ class Placement:
         self.everywhere = all(quorums.n >= len(nodes) for nodes, quorums in self.sizes)
         self.all_lists = [(tuple(sorted(nodes)), quorums) for nodes, quorums in self.sizes]
         self.cache: dict[bytes, tuple[NodeId, ...]] = {}
+        self.refusals: dict[tuple[str, int, int], Refused | None] = {}
+        """Where every node holds every key: what is said to a level and its quorums."""
 
     def lists(self, key: bytes) -> list[tuple[tuple[NodeId, ...], Quorums]]:
         """(nodes that hold the key, what counts among them), of each membership, the new one first."""

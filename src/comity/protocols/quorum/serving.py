@@ -7,8 +7,12 @@ import msgspec
 from comity.protocols.quorum.hints import Hints
 from comity.protocols.quorum.messages import MAX_ITEMS, Answer, Ask, Store, Turn
 from comity.protocols.quorum.state import CLIENT
-from comity.protocols.quorum.versions import Copy, decode_copy, encode_copy
+from comity.protocols.quorum.versions import NOTHING, Copy, decode_copy, encode_copy
 from comity.replica import NodeId
+
+MILLISECOND_NS = 1_000_000
+LEFT_IN_BYTES = 512
+"""To take the value out of a smaller copy, where only its tags are wanted, costs more than to send it."""
 
 
 class Serving(Hints):
@@ -23,11 +27,15 @@ class Serving(Hints):
             self.on_stored(now_ns, sender, number)
         for answer in turn.answers:
             self.answered(now_ns, sender, answer.number, answer.cell)
-        for store in turn.stores:
-            if self.accept(now_ns, sender, store) and store.number:
-                self.box(sender).stored.append(store.number)
-        for ask in turn.asks:
-            self.box(sender).answers.append(Answer(ask.number, self.held(ask.key, ask.values)))
+        stored = [
+            store.number for store in turn.stores if self.accept(now_ns, sender, store) and store.number
+        ]
+        if stored:
+            self.box(sender).stored += stored
+        if turn.asks:
+            self.box(sender).answers += [
+                Answer(ask.number, self.held(ask.key, ask.values)) for ask in turn.asks
+            ]
 
     def accept(self, now_ns: int, sender: NodeId, store: Store) -> bool:
         """Merge a copy, or hold it for another; whether this replica has it now."""
@@ -70,16 +78,18 @@ class Serving(Hints):
 
     def observe(self, copy: Copy) -> None:
         """How far another node's clock is ahead, for people."""
-        ahead = copy.tag[0] - self.context.wall_ms() * 1_000_000
+        ahead = copy.tag[0] - self.context.wall_ms() * MILLISECOND_NS
         if ahead > 0:
             self.counts["clock_ahead_ns"] = max(ahead, self.counts.get("clock_ahead_ns", 0))
 
     def held(self, key: bytes, values: bool) -> bytes | None:
         """What this replica knows of a key, what it holds for others included."""
         cell = self.cells.get(CLIENT + key)
-        hinted = self.hinted(key)
+        hinted = self.hinted(key) if self.hints else NOTHING
         if not hinted.entries:
-            return cell if values or cell is None else encode_copy(decode_copy(cell).without_values())
+            if values or cell is None or len(cell) <= LEFT_IN_BYTES:
+                return cell
+            return encode_copy(decode_copy(cell).without_values())
         copy = self.merge(decode_copy(cell), hinted)
         return encode_copy(copy if values else copy.without_values())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from comity.clocks import HybridTime
+from comity.clocks.hybrid import TICK_NS
 
 RESERVE_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
@@ -26,8 +26,11 @@ class Stamps:
 
     def next(self, after: int = 0) -> int:
         """A time higher than `after`, than all given out before and, unless the clock is behind, of now."""
-        base = max(self.last, after)
-        stamp = HybridTime.unpack(base).tick(max(0, self.wall_ms()) * MILLISECOND_NS).pack()
+        # As `HybridTime.tick`, of packed times: a counter that is full carries into the wall part.
+        stamp = max(self.last, after) + 1
+        wall_ns = max(0, self.wall_ms()) * MILLISECOND_NS & -TICK_NS
+        if wall_ns > stamp:
+            stamp = wall_ns
         self.last = stamp
         if stamp >= self.ceiling:
             self.ceiling = stamp + RESERVE_NS

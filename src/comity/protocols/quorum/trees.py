@@ -18,25 +18,41 @@ Group = tuple[NodeId, ...]
 
 
 class HashTree:
-    """Sparse: a node that is not there is 0, as is one over no keys."""
+    """Sparse: a node that is not there is 0, as is one over no keys.
 
-    __slots__ = ("depth", "nodes")
+    Puts are many and looks few: what a put changes is kept at its leaf, and goes up when somebody looks.
+    """
+
+    __slots__ = ("_changes", "_nodes", "depth")
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
-        self.nodes: dict[int, int] = {}
+        self._nodes: dict[int, int] = {}
+        self._changes: dict[int, int] = {}
 
     def change(self, position: int, digest: int) -> None:
         """Take the digest of a key with that 64-bit hash in, or, the second time, out."""
-        node = (1 << self.depth) | (position >> (64 - self.depth))
-        nodes = self.nodes
-        while node:
-            value = nodes.get(node, 0) ^ digest
-            if value:
-                nodes[node] = value
-            else:
-                nodes.pop(node, None)
-            node >>= 1
+        leaf = (1 << self.depth) | (position >> (64 - self.depth))
+        changes = self._changes
+        changes[leaf] = changes.get(leaf, 0) ^ digest
+
+    @property
+    def nodes(self) -> dict[int, int]:
+        """The hash of each node that has one."""
+        changes, self._changes = self._changes, {}
+        nodes = self._nodes
+        while changes:
+            above: dict[int, int] = {}
+            for node, digest in changes.items():
+                value = nodes.get(node, 0) ^ digest
+                if value:
+                    nodes[node] = value
+                else:
+                    nodes.pop(node, None)
+                if node > 1:
+                    above[node >> 1] = above.get(node >> 1, 0) ^ digest
+            changes = above
+        return nodes
 
 
 class Forest:
@@ -59,12 +75,12 @@ class Forest:
 
     def hashes(self, peer: NodeId, nodes: Iterable[int]) -> list[int]:
         """Of these nodes, over all keys shared with a peer."""
-        trees = self.shared(peer)
+        trees = [tree.nodes for tree in self.shared(peer)]
         found = []
         for node in nodes:
             value = 0
             for tree in trees:
-                value ^= tree.nodes.get(node, 0)
+                value ^= tree.get(node, 0)
             found.append(value)
         return found
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 import struct
+from collections.abc import Callable
 
 import msgspec
 from xxhash import xxh3_64_intdigest
@@ -48,6 +49,9 @@ class Copy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def value(self) -> bytes | None:
         """The value with the highest tag; None where it is a removal, or there is none."""
+        if len(self.entries) == 1:
+            values = self.entries[0][2]
+            return values[0] if values else None
         best, found = ZERO, None
         for node, stamp, values in self.entries:
             if values and (stamp, node) > best:
@@ -63,7 +67,10 @@ class Copy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def removed(self) -> bool:
         """Whether only tombstones are left."""
-        return all(value is None for _, _, values in self.entries for value in values)
+        for _, _, values in self.entries:
+            if values and values[0] is not None:
+                return False
+        return True
 
     def without_values(self) -> Copy:
         """What a writer has to know."""
@@ -71,6 +78,9 @@ class Copy(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def digest(self, key: bytes) -> int:
         """64 bits for the hash tree: tags stand for the values they were given to."""
+        if len(self.entries) == 1:
+            node, stamp, values = self.entries[0]
+            return xxh3_64_intdigest(key + _DIGEST.pack(node, stamp, len(values)))
         return xxh3_64_intdigest(
             key + b"".join(_DIGEST.pack(node, stamp, len(values)) for node, stamp, values in self.entries)
         )
@@ -82,20 +92,16 @@ class Copy(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 NOTHING = Copy()
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Copy)
-
-
-def encode_copy(copy: Copy) -> bytes:
-    """The bytes of a cell, and on the wire; equal copies have equal bytes."""
-    return _encoder.encode(copy)
+_decode = msgspec.msgpack.Decoder(Copy).decode
+encode_copy: Callable[[Copy], bytes] = msgspec.msgpack.Encoder().encode
+"""The bytes of a cell, and on the wire; equal copies have equal bytes."""
 
 
 def decode_copy(cell: bytes | None) -> Copy:
     """The inverse; raises `msgspec.DecodeError` for other bytes, also for what no replica can hold."""
     if cell is None:
         return NOTHING
-    copy = _decoder.decode(cell)
+    copy = _decode(cell)
     previous = 0
     if len(copy.entries) > MAX_ENTRIES:
         raise msgspec.ValidationError(f"{len(copy.entries)} entries")
@@ -128,6 +134,8 @@ class LastWriterWins(Resolver):
 
     def merge(self, ours: Copy, theirs: Copy) -> Copy:
         """The one with the higher tag."""
+        if not ours.entries:
+            return theirs if theirs.entries else ours
         return theirs if theirs.tag > ours.tag else ours
 
     def write(self, seen: Copy, node: int, stamp: int, value: bytes | None) -> Copy:
