@@ -1,7 +1,9 @@
 """Every kind of keyspace on one cluster, beside etcd: SET and GET, and how reads grow with the nodes asked.
 
 The clients are spread over all nodes, as etcd's are over its endpoints: what needs a leader pays for the way
-there. The read rows ask one, two and three nodes, with the same number of clients in all.
+there. The read rows ask one, two and three nodes, with the same number of clients in all. Where all nodes and
+the load share few cores, that cannot grow; so each of these rows has another beside it, in which what was read
+is divided by the processor time of the node that used most of it: what nodes with a machine each could give.
 """
 
 from __future__ import annotations
@@ -24,10 +26,14 @@ TITLES = {
     "dial-set64": "SET by kind of keyspace, 64 clients over all nodes",
     "dial-get64": "GET by kind of keyspace (at its level), 64 clients over all nodes",
     "reads-chain": "GET from a chain (CRAQ, linearizable), 64 clients on 1, 2 or 3 nodes",
+    "reads-chain-each": "The same, for each second of the processor of the busiest node",
     "reads-session": "GET from raft at session level, 64 clients on 1, 2 or 3 nodes",
+    "reads-session-each": "The same, for each second of the processor of the busiest node",
 }
 SESSION = "raft-session"
 FIRST_GUESS = 1500
+SHORTEST_S = 0.01
+"""Processor time is counted in ticks of this."""
 
 
 class _Dial:
@@ -56,8 +62,9 @@ class _Dial:
         rate = self.rates.get((row, system), FIRST_GUESS)
         operations = max(CLIENTS * 3, int(rate * (self.seconds if measured else 1.0)))
         os.sync()
-        before = cpu_seconds(pids)
+        before = [cpu_seconds([pid]) for pid in pids]
         load = run(operations)
+        used = [cpu_seconds([pid]) - already for pid, already in zip(pids, before, strict=True)]
         self.rates[row, system] = load.per_second
         self.say(
             f"  {row:14} {system:22} {load.per_second:>10,.0f}/s  p50 {load.p50_ms:8.3f} ms"
@@ -66,7 +73,13 @@ class _Dial:
         if measured:
             cell = self.cells[row].setdefault(system, Cell())
             cell.loads.append(load)
-            cell.cpu_s_per_100k.append((cpu_seconds(pids) - before) * 100_000 / load.operations)
+            cell.cpu_s_per_100k.append(sum(used) * 100_000 / load.operations)
+            each = self.cells.get(f"{row}-each")
+            if each is not None:
+                cell = each.setdefault(system, Cell())
+                busiest = max(*used, SHORTEST_S)
+                cell.loads.append(Load(load.operations, load.operations / busiest, load.p50_ms, load.p99_ms))
+                cell.cpu_s_per_100k.append(busiest * 100_000 / load.operations)
 
 
 def _spread(comity: Comity, words: list[str], nodes: int, operations: int) -> Load:
