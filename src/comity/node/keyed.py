@@ -48,6 +48,9 @@ RUN_COMMANDS = 1024
 IN_ORDER = frozenset({SEQUENTIAL, CAUSAL, SESSION})
 """Levels at which what a session does later is not seen before what it did earlier, whatever the keys."""
 
+PLAIN = frozenset({"get", "set"})
+"""Possible wherever there are registers, without options."""
+
 SUMS = frozenset({"del", "unlink", "exists", "touch"})
 ONE_BY_ONE = {"mget": b"GET", "mset": b"SET"}
 SEVERAL = SUMS | ONE_BY_ONE.keys()
@@ -175,6 +178,8 @@ class KeyedGroup(Served):
             return wrong_arity(route.command)
         if max(map(len, args)) > MAX_REGISTER_BYTES:
             return TOO_LARGE
+        if route.name in PLAIN and len(args) <= 3:
+            return None
         reason = self.semantics.refusal(self.protocol.atomic, args)
         if reason is None and len(keys) != 1:
             if route.name not in SEVERAL:
@@ -189,7 +194,7 @@ class KeyedGroup(Served):
 
     def submit(self, run: KeyedRun, commands: list[tuple[Route, list[bytes], list[bytes]]]) -> None:
         """Carry out commands of a connection: (route, arguments, keys) each."""
-        run.size = sum(len(word) for _, args, _ in commands for word in args)
+        run.size = sum([sum(map(len, args)) for _, args, _ in commands])
         self.waiting_bytes += run.size
         run.number = self.host.request()
         self.runs[run.number] = run
@@ -253,12 +258,16 @@ class KeyedGroup(Served):
         part = self.requests.pop(reply.request, None)
         if part is None:
             return
-        del part.owner.asked[reply.request]
+        owner = part.owner
+        del owner.asked[reply.request]
         outcome = reply.outcome
         if isinstance(outcome, Answered):
-            if outcome.token:
-                tokens = part.owner.connection.tokens
-                tokens[self.number] = self.join_tokens(tokens.get(self.number, b""), outcome.token)
+            token = outcome.token
+            if token:
+                tokens = owner.connection.tokens
+                before = tokens.get(self.number)
+                if before != token:
+                    tokens[self.number] = self.core.join_tokens(before, token) if before else token
             self._done(part, outcome.reply)
         elif isinstance(outcome, Refused):
             self._done(part, _refused(outcome))
@@ -267,14 +276,15 @@ class KeyedGroup(Served):
 
     def _done(self, part: _Part, answer: bytes) -> None:
         owner = part.owner
-        place = b"" if owner.in_order else part.key
-        waiting = owner.busy.get(place)
-        if waiting:
-            self.behind -= 1
-            self._ask(waiting.popleft())
-            self.host.dirty(self)
-        else:
-            owner.busy.pop(place, None)
+        if owner.busy:
+            place = b"" if owner.in_order else part.key
+            waiting = owner.busy.get(place)
+            if waiting:
+                self.behind -= 1
+                self._ask(waiting.popleft())
+                self.host.dirty(self)
+            else:
+                owner.busy.pop(place, None)
         self._answer(part, answer)
 
     def _answer(self, part: _Part, answer: bytes) -> None:

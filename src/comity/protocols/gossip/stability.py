@@ -64,9 +64,13 @@ class Stability(Delivery):
         """What everyone in the view has delivered, None while somebody has not told."""
         result = dict(self.vector)
         for peer in self.peers.values():
-            if peer.counted is None:
+            counted = peer.counted
+            if counted is None:
                 return None
-            result = {origin: min(count, peer.counted.get(origin, 0)) for origin, count in result.items()}
+            for origin, count in result.items():
+                known = counted.get(origin, 0)
+                if known < count:
+                    result[origin] = known
         return result
 
     def advance_stability(self) -> None:

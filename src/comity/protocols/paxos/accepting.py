@@ -86,7 +86,7 @@ class Accepting(Replica):
         """The proposal of that ballot is chosen: if it is the one accepted here, it may be read here."""
         chosen = self.known_chosen
         known = chosen.pop(key, NONE)
-        chosen[key] = ballot if ballot > known else known
+        chosen[key] = max(known, ballot)
         if len(chosen) > self.options.max_cached:
             del chosen[next(iter(chosen))]
 

@@ -42,8 +42,7 @@ class Counter:
 
     def jump(self, counter: int) -> None:
         """The next one is above this."""
-        if counter > self.value:
-            self.value = counter
+        self.value = max(self.value, counter)
 
     def bound_to_write(self) -> int:
         """The bound to be written down now, 0 for none: well before the block is used up."""

@@ -29,8 +29,7 @@ class Stamps:
         # As `HybridTime.tick`, of packed times: a counter that is full carries into the wall part.
         stamp = max(self.last, after) + 1
         wall_ns = max(0, self.wall_ms()) * MILLISECOND_NS & -TICK_NS
-        if wall_ns > stamp:
-            stamp = wall_ns
+        stamp = max(stamp, wall_ns)
         self.last = stamp
         if stamp >= self.ceiling:
             self.ceiling = stamp + RESERVE_NS

@@ -67,10 +67,10 @@ class Copy(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def removed(self) -> bool:
         """Whether only tombstones are left."""
-        for _, _, values in self.entries:
-            if values and values[0] is not None:
-                return False
-        return True
+        if len(self.entries) == 1:
+            values = self.entries[0][2]
+            return not values or values[0] is None
+        return all(value is None for _, _, values in self.entries for value in values)
 
     def without_values(self) -> Copy:
         """What a writer has to know."""

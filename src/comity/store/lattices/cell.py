@@ -127,7 +127,10 @@ def canonical(entry: Entry) -> Entry:
 
 def join_entries(left: Entry, right: Entry) -> Entry:
     """The least upper bound of what is known of one node: every part at its highest position."""
-    if left == right:
+    # Who has seen all that the other tells of the node has nothing to learn from it.
+    if right.floor >= left.last:
+        return right
+    if left.floor >= right.last or left == right:
         return left
     floor = left if left.floor >= right.floor else right
     last = left if left.last >= right.last else right
@@ -162,7 +165,10 @@ def join(left: Entries, right: Entries) -> dict[int, Entry]:
     joined = dict(left)
     for node, entry in right.items():
         mine = joined.get(node)
-        joined[node] = entry if mine is None else join_entries(mine, entry)
+        if mine is None or entry.floor >= mine.last:
+            joined[node] = entry
+        else:
+            joined[node] = join_entries(mine, entry)
     return joined
 
 

@@ -10,9 +10,10 @@ from comity.store.lattices.commands import OneKey
 from comity.store.lattices.payloads import Payload
 from comity.store.lattices.supported import SUPPORTED, refusal
 
-KNOWN_STATES = 1024
+KNOWN_STATES = 32
+"""One operation decodes its states several times in a row; later ones find others."""
 KNOWN_STATE_BYTES = 4096
-"""Larger states are decoded each time: they are seldom, and would take too much memory."""
+"""Larger states are decoded each time: they are seldom."""
 SPARE_REMOVALS = 8
 """So many nodes' removals may be remembered beside what is alive: forgetting them costs a write of all."""
 
