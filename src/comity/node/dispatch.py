@@ -89,7 +89,15 @@ class Dispatcher(Clients):
         connection = connection_of(self.host, peer, number, relay)
         group = self.host.groups.get(number)
         # Who is told so need not wait to see that no answer comes.
-        error = MOVED if group is None else self._not_ours(group, relay)
+        if group is None or self.host.by_name.get(group.name.encode()) is not group:
+            error: bytes | None = MOVED
+        elif len(relay.commands) == 1 and relay.commands[0][0] in (b"EXEC", b"WATCH"):
+            args = connection.queue.popleft()
+            error = self.transactions.relayed(connection, group, args) if isinstance(group, Group) else MOVED
+            if error is None:
+                return
+        else:
+            error = self._not_ours(group, relay)
         if error is not None:
             connection.queue.clear()
             for _ in relay.commands:
@@ -310,14 +318,33 @@ class Dispatcher(Clients):
         connection.queue_bytes -= connection.queue_bytes * len(taken) // total
         if first is None:
             return
+        self._submit(connection, group, level, Run(connection, len(taken), self.host.now_ns, first), taken)
+
+    def elsewhere(
+        self,
+        connection: Connection,
+        group: Remote,
+        run: Run,
+        commands: list[tuple[Route, list[bytes], list[bytes]]],
+    ) -> None:
+        """Have commands carried out where their keyspace is held."""
+        self._submit(connection, group, connection.level or group.level, run, commands)
+
+    def _submit(
+        self,
+        connection: Connection,
+        group: KeyedGroup | Remote,
+        level: str,
+        run: Run,
+        commands: list[tuple[Route, list[bytes], list[bytes]]],
+    ) -> None:
         if connection.number in self._leaving:
             # What it waited for was answered from the replica here after all.
             self._saw(connection, self._leaving.pop(connection.number))
         connection.mode = LOG
         connection.group = group.number
-        connection.outstanding += len(taken)
-        run = Run(connection, len(taken), self.host.now_ns, first)
-        group.submit(KeyedRun(connection, len(taken), level, run), taken)
+        connection.outstanding += len(commands)
+        group.submit(KeyedRun(connection, len(commands), level, run), commands)
         self.host.dirty(group)
 
     def _read(self, connection: Connection, group: Group, route: Route) -> bool:

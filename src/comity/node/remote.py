@@ -70,7 +70,7 @@ class Remote(Served):
         linked = [node for node in holders if node in host.peers.up] or holders
         target = linked[run.connection.number % len(linked)]
         request = host.request()
-        writes = any(route.kind != ROUTE_READ for route, _, _ in commands)
+        writes = any(route.kind != ROUTE_READ and route.name != "watch" for route, _, _ in commands)
         self.requests[request] = (run, writes)
         run.size = sum(len(word) for _, args, _ in commands for word in args)
         self.waiting_bytes += run.size

@@ -2,12 +2,15 @@
 
 WATCH reads the version of each key at a linearizable index; EXEC travels as one command with those
 versions, and the state machine runs it only if none of them has changed. So the check and the
-commands are one step on every replica.
+commands are one step on every replica. Where other nodes hold the keyspace, both are relayed to one of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from comity.formats import resp
 from comity.node import here
@@ -17,6 +20,7 @@ from comity.node.reads import ReadRun
 from comity.node.remote import Remote
 from comity.node.routes import ROUTE_HERE, Route
 from comity.node.served import Served
+from comity.replica import Protocol
 from comity.store.commands.transactions import encode_exec
 
 if TYPE_CHECKING:
@@ -27,10 +31,6 @@ ABORTED = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 NO_LOG = (
     b"-ERR keyspace '%b' has no transactions: its keys are replicated one by one; use one replicated by "
     b"raft, chain or primary-backup\r\n"
-)
-ELSEWHERE = (
-    b"-ERR keyspace '%b' is held by other nodes: a transaction has to be sent to one of them, see KEYSPACE "
-    b"INFO\r\n"
 )
 TOO_LARGE = b"-ERR transaction is too large: at most %d commands and %d bytes may be queued\r\n"
 
@@ -89,24 +89,28 @@ class Transactions:
         if not commands and not watches:
             dispatcher.answer(connection, resp.array([]))
             return
-        found = self._group(commands, watches)
-        refusal = dispatcher.refusal(found, write=True)
-        group = found if isinstance(found, Group) else None
-        if found is not None and group is None:
-            refusal = refusal or (ELSEWHERE if isinstance(found, Remote) else NO_LOG) % found.name.encode()
+        group = self._group(commands, watches)
+        refusal = dispatcher.refusal(group, write=True) or _no_log(group)
         if group is None or refusal is not None:
             dispatcher.answer(connection, refusal or b"")
             return
         versions = [(key, version, bucket) for (_, key), (version, bucket) in watches.items()]
         command = encode_exec(versions, [self._known(connection, args) for args in commands])
+        if isinstance(group, Remote):
+            run = Run(connection, 1, dispatcher.host.now_ns, route)
+            dispatcher.elsewhere(connection, group, run, [(route, command, [])])
+        elif isinstance(group, Group):
+            self._into_log(connection, group, route, command)
+
+    def _into_log(self, connection: Connection, group: Group, route: Route, command: list[bytes]) -> None:
         builder = group.builder(connection.protocol)
         builder.commands.append(command)
         builder.size += sum(map(len, command))
         connection.mode = LOG
         connection.group = group.number
         connection.outstanding += 1
-        group.added(builder, Run(connection, 1, dispatcher.host.now_ns, route))
-        dispatcher.host.dirty(group)
+        group.added(builder, Run(connection, 1, self.dispatcher.host.now_ns, route))
+        self.dispatcher.host.dirty(group)
 
     def _known(self, connection: Connection, args: list[bytes]) -> list[bytes] | bytes:
         """A queued command, or the reply of one that needs no log."""
@@ -139,11 +143,8 @@ class Transactions:
         dispatcher = self.dispatcher
         keys = args[1:]
         groups = {dispatcher.group_of_key(key).number for key in keys}
-        found = dispatcher.host.served(groups.pop()) if len(groups) == 1 else None
-        refusal = dispatcher.refusal(found, write=False)
-        group = found if isinstance(found, Group) else None
-        if found is not None and group is None:
-            refusal = refusal or (ELSEWHERE if isinstance(found, Remote) else NO_LOG) % found.name.encode()
+        group = dispatcher.host.served(groups.pop()) if len(groups) == 1 else None
+        refusal = dispatcher.refusal(group, write=False) or _no_log(group)
         if group is None or refusal is not None:
             dispatcher.answer(connection, refusal or b"")
             return
@@ -159,12 +160,40 @@ class Transactions:
             )
             return
         route = dispatcher.routes.by_name[b"WATCH"]
+        arrived_ns = dispatcher.host.now_ns
+
+        def watched(versions: Sequence[tuple[int, int]]) -> bytes:
+            for key, version in zip(keys, versions, strict=True):
+                connection.watches.setdefault((group.number, key), version)
+            return resp.OK
+
+        def told(replies: list[bytes]) -> None:
+            reply = replies[0]
+            if reply[:1] == b"$":
+                reply = watched(_decode_versions(reply.partition(b"\r\n")[2][:-2]))
+            dispatcher.deliver([Run(connection, 1, arrived_ns, route)], [reply])
+
+        if isinstance(group, Remote):
+            run = Run(connection, 1, arrived_ns, route, told)
+            dispatcher.elsewhere(connection, group, run, [(route, args, keys)])
+        elif isinstance(group, Group):
+            self._read_versions(connection, group, args, watched)
+
+    def _read_versions(
+        self,
+        connection: Connection,
+        group: Group,
+        args: list[bytes],
+        reply: Callable[[Sequence[tuple[int, int]]], bytes],
+    ) -> None:
+        """Answer with what `reply` makes of the versions of watched keys, as of a linearizable read."""
+        dispatcher = self.dispatcher
+        route = dispatcher.routes.by_name[b"WATCH"]
         run = ReadRun(connection, [args], dispatcher.host.now_ns, route)
 
         def finish() -> None:
-            for key, version in zip(keys, group.machine.versions(keys), strict=True):
-                connection.watches.setdefault((group.number, key), version)
-            dispatcher.deliver([Run(connection, 1, run.arrived_ns, route)], [resp.OK])
+            answer = reply(group.machine.versions(args[1:]))
+            dispatcher.deliver([Run(connection, 1, run.arrived_ns, route)], [answer])
 
         run.finish = finish
         connection.mode = READ
@@ -173,3 +202,31 @@ class Transactions:
         connection.outstanding += 1
         group.reads.add(run)
         dispatcher.host.dirty(group)
+
+    # -- on behalf of other nodes
+
+    def relayed(self, connection: Connection, group: Group, args: list[bytes]) -> bytes | None:
+        """WATCH or EXEC of another node's client; an error where it is not carried out."""
+        dispatcher = self.dispatcher
+        exec_ = args[0] == b"EXEC"
+        error = dispatcher.refusal(group, write=exec_)
+        if error is not None:
+            return error
+        if exec_:
+            self._into_log(connection, group, dispatcher.routes.by_name[b"EXEC"], args)
+        else:
+            self._read_versions(connection, group, args, _encode_versions)
+        return None
+
+
+def _no_log(group: Served | None) -> bytes | None:
+    if group is None or isinstance(group.protocol, Protocol):
+        return None
+    return NO_LOG % group.name.encode()
+
+
+_decode_versions = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
+
+
+def _encode_versions(versions: Sequence[tuple[int, int]]) -> bytes:
+    return resp.bulk(msgspec.msgpack.encode(versions))

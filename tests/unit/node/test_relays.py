@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from tests.unit.node.small_cluster import Cluster
 
 from comity.node import messages
@@ -115,3 +116,61 @@ def test_an_answer_too_large_for_a_frame_is_not_sent_in_one() -> None:
     replies = cluster.received(node, connection)
     assert replies.endswith(TOO_MUCH + b"$-1\r\n")
     assert replies.startswith(b"$%d\r\n" % ((40 << 20) + 1))
+
+
+def exchange(cluster: Cluster, node: int, connection: int, *command: bytes | str | int) -> bytes:
+    cluster.send(node, connection, command)
+    cluster.run(100)
+    return cluster.received(node, connection)
+
+
+@pytest.mark.parametrize("kind", ["raft", "chain", "primary-backup"])
+def test_a_transaction_is_carried_out_where_its_keyspace_is_held(kind: str) -> None:
+    cluster = cluster_with("REPLICATION", kind, "REPLICAS", "1")
+    node, remote = away(cluster)
+    connection = cluster.connect(node)
+    assert exchange(cluster, node, connection, "SET", "k:a", 1) == b"+OK\r\n"
+    assert exchange(cluster, node, connection, "WATCH", "k:a", "k:b") == b"+OK\r\n"
+    assert exchange(cluster, node, connection, "MULTI") == b"+OK\r\n"
+    assert exchange(cluster, node, connection, "INCR", "k:a") == b"+QUEUED\r\n"
+    assert exchange(cluster, node, connection, "GET", "k:a") == b"+QUEUED\r\n"
+    assert exchange(cluster, node, connection, "EXEC") == b"*2\r\n:2\r\n$1\r\n2\r\n"
+    holder = remote.holders[0]
+    assert cluster.call(holder, ("GET", "k:a")) == b"$1\r\n2\r\n"
+
+
+def test_a_transaction_whose_watched_key_changed_does_nothing_wherever_it_was_sent() -> None:
+    cluster = cluster_with("REPLICATION", "raft", "REPLICAS", "1")
+    node, remote = away(cluster)
+    connection = cluster.connect(node)
+    assert exchange(cluster, node, connection, "WATCH", "k:a") == b"+OK\r\n"
+    assert cluster.call(remote.holders[0], ("SET", "k:a", "theirs")) == b"+OK\r\n"
+    cluster.send(node, connection, ("MULTI",), ("SET", "k:a", "mine"))
+    cluster.run(10)
+    cluster.received(node, connection)
+    assert exchange(cluster, node, connection, "EXEC") == b"*-1\r\n"
+    assert cluster.call(remote.holders[0], ("GET", "k:a")) == b"$6\r\ntheirs\r\n"
+
+
+def test_a_transaction_that_gets_no_answer_may_have_happened_and_a_watch_has_not() -> None:
+    cluster = cluster_with("REPLICATION", "raft", "REPLICAS", "1")
+    node, remote = away(cluster)
+    connection = cluster.connect(node)
+    cluster.cut.add((remote.holders[0], node))
+    cluster.send(node, connection, ("MULTI",), ("SET", "k:a", 1), ("EXEC",))
+    cluster.run(7000)
+    assert cluster.received(node, connection).startswith(b"+OK\r\n+QUEUED\r\n-INDETERMINATE ")
+    assert cluster.call(remote.holders[0], ("GET", "k:a")) == b"$1\r\n1\r\n"
+    cluster.send(node, connection, ("WATCH", "k:a"))
+    cluster.run(7000)
+    assert cluster.received(node, connection).startswith(b"-CLUSTERDOWN ")
+
+
+def test_registers_have_no_transactions_wherever_they_are_held() -> None:
+    cluster = cluster_with("REPLICATION", "paxos", "REPLICAS", "1")
+    for node in cluster.hosts:
+        connection = cluster.connect(node)
+        assert exchange(cluster, node, connection, "WATCH", "k:a").startswith(b"-ERR keyspace 'k' has no tr")
+        cluster.send(node, connection, ("MULTI",), ("SET", "k:a", 1), ("EXEC",))
+        cluster.run(100)
+        assert b"-ERR keyspace 'k' has no transactions" in cluster.received(node, connection)
