@@ -26,6 +26,8 @@ from comity.protocols.paxos.tokens import token_after
 from comity.replica import Answered, Cells, CoreContext, NodeId, RegisterSemantics, RequestId, Unknown
 
 COLLECT_RESENDS = 3
+LEARN_BYTES = 16
+"""Of a key that is chosen, beside the key itself."""
 
 
 class Cached(NamedTuple):
@@ -442,11 +444,25 @@ class Proposing(Accepting):
         elif len(self.learns) == 1:
             self.arm(self.learn_timer, now_ns + self.options.learn_ns)
 
+    def flush(self, now_ns: int) -> None:
+        """What is chosen travels with what is asked anyway, where there is such."""
+        if self.asks_to_all and self.learns:
+            self.learn_due(now_ns, self.learn_timer)
+        super().flush(now_ns)
+
     def learn_due(self, now_ns: int, timer: LearnTimer) -> None:
         """Tell all of it at once."""
         learns, self.learns = self.learns, {}
-        if learns:
-            self.ask_everyone(now_ns, Learn([*learns], [*learns.values()]))
+        keys: list[bytes] = []
+        room = self.options.max_message_bytes
+        for key in learns:
+            if keys and len(key) > room:
+                self.ask_everyone(now_ns, Learn(keys, [learns[key] for key in keys]))
+                keys, room = [], self.options.max_message_bytes
+            keys.append(key)
+            room -= len(key) + LEARN_BYTES
+        if keys:
+            self.ask_everyone(now_ns, Learn(keys, [learns[key] for key in keys]))
         timer.due_ns = -1
 
     def release(self, key: bytes, ballot: Ballot) -> bool:
