@@ -236,11 +236,12 @@ class Operations(Repair):
         key = pending.operation.key
         spare: list[NodeId] | None = None
         item = self.item(phase, key, 0)
+        answers, sloppy = phase.answers, self.options.sloppy
         for node in phase.members():
-            if node in phase.answers:
+            if node in answers:
                 continue
             self.request(now_ns, node, item)
-            if self.options.sloppy and node in self.suspected and node not in phase.stands_for.values():
+            if sloppy and node in self.suspected and node not in phase.stands_for.values():
                 if spare is None:
                     spare = [
                         other

@@ -106,12 +106,13 @@ class Serving(Hints):
 
     def request(self, now_ns: int, peer: NodeId, item: Ask | Store) -> None:
         """Part of a phase, for a peer or for this node itself."""
-        if peer == self.node:
+        if peer != self.node:
+            box = self.out.get(peer) or self.box(peer)
             if isinstance(item, Ask):
-                self.ask_own(item)
+                box.asks.append(item)
             else:
-                self.store_own(now_ns, item)
+                box.stores.append(item)
         elif isinstance(item, Ask):
-            self.box(peer).asks.append(item)
+            self.ask_own(item)
         else:
-            self.box(peer).stores.append(item)
+            self.store_own(now_ns, item)

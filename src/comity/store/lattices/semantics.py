@@ -80,12 +80,12 @@ class Lattices:
 
     def join(self, state: bytes | None, delta: bytes) -> bytes:
         """The least upper bound. Raises `ValueError` for bytes that are none of its own."""
-        arrived = self._known.get(delta)
-        if arrived is None:
-            arrived = cell.decode(delta)  # Others' deltas come once.
+        # What others have sent is joined once, and then neither is needed any more.
+        known = self._known
+        arrived = known.get(delta) or cell.decode(delta)
         if state is None:
             return self._encode(arrived)
-        return self._encode(cell.join(self._decode(state), arrived))
+        return self._encode(cell.join(known.get(state) or cell.decode(state), arrived))
 
     def collect(self, state: bytes) -> bytes | None:
         """Without what only remembers removals; None where nothing is left."""
