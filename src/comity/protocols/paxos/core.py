@@ -1,8 +1,8 @@
 """One replica of one keyspace under CASPaxos: the layers put together, and the doors to the outside.
 
-The layers, from the ground up: `state.Replica`, `accepting.Accepting`, `proposing.Proposing`,
-`reading.Reads`, `collecting.Collecting`, `moving.Moving`. README.md says which rule of the papers is kept
-by which method.
+The layers, from the ground up: `state.Replica`, `accepting.Accepting`, `telling.Telling`,
+`proposing.Proposing`, `reading.Reads`, `collecting.Collecting`, `moving.Moving`. README.md says which rule of
+the papers is kept by which method.
 """
 
 from __future__ import annotations

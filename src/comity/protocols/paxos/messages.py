@@ -21,6 +21,8 @@ Counter = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNTER)]
 """The counter of a ballot, or a number drawn from the same source."""
 
 WireBallot = tuple[Counter, Natural]
+MAX_KEYS = 1 << 17
+"""Told of as chosen in one message."""
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -49,8 +51,8 @@ class Peek(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 class Learn(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """The sender's proposals of these ballots are chosen, one a key."""
 
-    keys: list[bytes]
-    counters: list[Counter]
+    keys: Annotated[list[bytes], msgspec.Meta(max_length=MAX_KEYS)]
+    counters: Annotated[list[Counter], msgspec.Meta(max_length=MAX_KEYS)]
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from comity.protocols.paxos.messages import MAX_KEYS
+
 MILLISECOND_NS = 1_000_000
 MIB = 1024 * 1024
 BACKOFF_ROUNDS = 4
@@ -65,6 +67,10 @@ class PaxosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         _at_least(self, "backoff_max_ns", "backoff_ns")
         _at_least(self, "max_waiting", "max_round_operations")
         _at_least(self, "max_tombstones", "collect_window")
+        if self.max_message_items > MAX_KEYS:
+            raise ValueError(
+                f"paxos option max_message_items must be {MAX_KEYS} or less, not {self.max_message_items}"
+            )
         if self.reserve_ballots < 16:
             raise ValueError(f"paxos option reserve_ballots must be 16 or more, not {self.reserve_ballots}")
 

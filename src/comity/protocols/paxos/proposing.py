@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from comity.protocols.paxos.accepting import Accepting
 from comity.protocols.paxos.ballots import NONE, Ballot
 from comity.protocols.paxos.learner import Learner
-from comity.protocols.paxos.messages import Accept, Accepted, Conflict, Learn, Prepare, Promised
+from comity.protocols.paxos.messages import Accept, Accepted, Conflict, Prepare, Promised
 from comity.protocols.paxos.options import BACKOFF_ROUNDS, PaxosOptions
 from comity.protocols.paxos.proposer import Proposer
 from comity.protocols.paxos.registers import (
@@ -21,13 +20,11 @@ from comity.protocols.paxos.registers import (
     readable,
 )
 from comity.protocols.paxos.slots import Pending, Phase, Slot, Try
-from comity.protocols.paxos.state import Timed
+from comity.protocols.paxos.telling import Telling
 from comity.protocols.paxos.tokens import token_after
 from comity.replica import Answered, Cells, CoreContext, NodeId, RegisterSemantics, RequestId, Unknown
 
 COLLECT_RESENDS = 3
-LEARN_BYTES = 16
-"""Of a key that is chosen, beside the key itself."""
 
 
 class Cached(NamedTuple):
@@ -39,13 +36,7 @@ class Cached(NamedTuple):
     value: bytes
 
 
-class LearnTimer(Timed):
-    """Chosen ballots are to be told."""
-
-    __slots__ = ()
-
-
-class Proposing(Accepting):
+class Proposing(Telling):
     """Rounds, one at a time for each key, each for all operations that wait for it."""
 
     def __init__(
@@ -60,11 +51,7 @@ class Proposing(Accepting):
         """Operations of clients that have no outcome yet."""
         self.cache: dict[bytes, Cached] = {}
         """Used least recently first."""
-        self.learns: dict[bytes, int] = {}
-        """Of keys whose acceptors are to be told, the counter of the own ballot chosen last."""
-        self.learn_timer = LearnTimer()
         self.fire[Slot] = self.slot_due
-        self.fire[LearnTimer] = self.learn_due
 
     # -- what other layers want of rounds
 
@@ -432,38 +419,7 @@ class Proposing(Accepting):
         slot.interval_ns = min(slot.interval_ns * 2, self.options.retry_max_ns)
         self.arm(slot, now_ns + slot.interval_ns)
 
-    # -- learners elsewhere
-
-    def tell_chosen(self, now_ns: int, key: bytes, ballot: Ballot) -> None:
-        """Other acceptors may serve reads of this session's kind from it; no hurry."""
-        if not self.peers:
-            return
-        self.learns[key] = ballot[0]
-        if len(self.learns) >= self.options.max_message_items:
-            self.learn_due(now_ns, self.learn_timer)
-        elif len(self.learns) == 1:
-            self.arm(self.learn_timer, now_ns + self.options.learn_ns)
-
-    def flush(self, now_ns: int) -> None:
-        """What is chosen travels with what is asked anyway, where there is such."""
-        if self.asks_to_all and self.learns:
-            self.learn_due(now_ns, self.learn_timer)
-        super().flush(now_ns)
-
-    def learn_due(self, now_ns: int, timer: LearnTimer) -> None:
-        """Tell all of it at once."""
-        learns, self.learns = self.learns, {}
-        keys: list[bytes] = []
-        room = self.options.max_message_bytes
-        for key in learns:
-            if keys and len(key) > room:
-                self.ask_everyone(now_ns, Learn(keys, [learns[key] for key in keys]))
-                keys, room = [], self.options.max_message_bytes
-            keys.append(key)
-            room -= len(key) + LEARN_BYTES
-        if keys:
-            self.ask_everyone(now_ns, Learn(keys, [learns[key] for key in keys]))
-        timer.due_ns = -1
+    # -- removal elsewhere
 
     def release(self, key: bytes, ballot: Ballot) -> bool:
         """The key's tombstone is about to be removed: forget the cached promise, go above its ballot. Whether
