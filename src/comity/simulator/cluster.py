@@ -342,6 +342,10 @@ class Cluster:
         found = leader.host.keyspaces.catalogue.keyspaces.get(NAME) if leader and leader.host else None
         if found is not None and found.view.outgoing:
             return f"the keyspace still moves from {found.view.outgoing} to {found.view.nodes}"
+        for process in live:
+            held = process.host.by_name.get(NAME.encode()) if process.host is not None else None
+            if held is not None and held.keyed and held.core.status().get("hints"):
+                return f"node {process.number} still holds hints for others"
         if not self.trial.converges:
             return None
         # Who left keeps what it had, and is not asked.

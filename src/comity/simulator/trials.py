@@ -155,6 +155,47 @@ VARIANTS: dict[str, Trial] = {
             texts=False,
             keys=2,
         ),
+        Trial(
+            name="quorum-churned",
+            replication="quorum",
+            registers=(("set", 30), ("get", 35), ("delete", 35)),
+            counters=False,
+            texts=False,
+            keys=30,
+        ),
+        Trial(
+            name="quorum-moved",
+            # Where a key is on some nodes of the view only, no two replicas hold the same.
+            converges=False,
+            replication="quorum",
+            registers=BLIND,
+            counters=False,
+            texts=False,
+            keys=20,
+        ),
+        Trial(
+            name="quorum-sessions",
+            replication="quorum",
+            level="session",
+            levels=("session",),
+            counters=False,
+            texts=False,
+            moves=0.3,
+        ),
+        *(
+            # Every key is written once, and read in the end: an eventual keyspace loses nothing either.
+            Trial(
+                name=f"quorum-{name}",
+                replication="quorum",
+                level="eventual",
+                registers=(("set", 100),),
+                counters=False,
+                texts=False,
+                converges=converges,
+                keys=1_000_000_000,
+            )
+            for name, converges in (("kept", True), ("handed", False))
+        ),
         *(
             Trial(
                 name=f"{name}-registers",

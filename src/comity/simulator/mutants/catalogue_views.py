@@ -273,6 +273,15 @@ PRIMARY_BACKUP = (
     ),
     _mutant(
         "primary-backup",
+        "view-not-persisted",
+        primary_backup.ViewNotPersisted,
+        plans.relapses,
+        "who is in an adopted view is forgotten in a crash",
+        "a view is durable before anything is said under it (Vertical Paxos, 2009)",
+        per_second=150,
+    ),
+    _mutant(
+        "primary-backup",
         "reads-before-own-entry",
         primary_backup.ReadsBeforeItsEntry,
         plans.judgement,
@@ -523,6 +532,17 @@ GOSSIP = (
         "causal stability (Baquero 2014)",
         "sessions",
         per_second=150,
+    ),
+    _mutant(
+        "gossip",
+        "serves-torn-state",
+        gossip.ServesTornState,
+        plans.moves,
+        "after a transfer a replica serves before the deltas that its newest cells depend on are there",
+        "an effect is shown after its causes (COPS, 4)",
+        "joins",
+        nodes=5,
+        per_second=300,
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from comity.protocols.gossip import GossipCore
 from comity.protocols.gossip.membership import Peer
 from comity.protocols.gossip.messages import Batch, Gossip
@@ -46,7 +48,7 @@ class AnswersBeforeSync(GossipCore):
     """A write is answered before it is durable."""
 
     def answer_after(
-        self, turn: Turn, request: RequestId, reply: bytes, seen: dict[int, int], *, writes: bool
+        self, turn: Turn, request: RequestId, reply: bytes, seen: Mapping[int, int], *, writes: bool
     ) -> None:
         """At once."""
         self.answer(request, reply, {**seen, self.origin: self.counter} if writes else seen)
@@ -71,7 +73,7 @@ class GossipsBeforeSync(GossipCore):
 class IgnoresTokens(GossipCore):
     """A session is answered by a replica that lacks what it has seen (the session guarantees, Terry 1994)."""
 
-    def session_covered(self, seen: dict[int, int]) -> bool:
+    def session_covered(self, seen: Mapping[int, int]) -> bool:
         """It has seen nothing."""
         return True
 

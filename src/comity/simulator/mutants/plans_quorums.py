@@ -122,6 +122,116 @@ def hasty_moves(stream: Stream, nodes: int, duration_ms: int) -> World:
     return msgspec.structs.replace(settings, loss=0.1), _merged(faults, short)
 
 
+def alone(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Nodes cut off from all others take writes by themselves, over slow disks, and crash."""
+    settings = Settings(latency_us=100, jitter_us=100, fsync_us=(150, 1000), options={"r": 3, "w": 1})
+    faults: list[Fault] = []
+    at_ms = 300
+    while at_ms < duration_ms - 500:
+        node = 1 + stream.below(nodes)
+        faults += (
+            Fault(at_ms=at_ms, kind="slow-disk", nodes=(node,), duration_ms=200, amount=200),
+            Fault(at_ms=at_ms, kind="isolate", nodes=(node,), duration_ms=200),
+            Fault(at_ms=at_ms + 50 + stream.below(100), kind="crash", nodes=(node,), duration_ms=1),
+        )
+        at_ms += 400 + stream.below(200)
+    return settings, tuple(faults)
+
+
+def skewed(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Clocks seconds apart, while sessions go from node to node."""
+    settings = Settings(latency_us=200, jitter_us=500, loss=0.05, fsync_us=(150, 1000))
+    jumps = tuple(
+        Fault(at_ms=10, kind="jump", nodes=(node,), amount=stream.between(-2000, 2000))
+        for node in range(1, nodes + 1)
+    )
+    kinds = ("isolate", "freeze-links", "one-way")
+    return settings, (*jumps, *_spread(stream, kinds, nodes, duration_ms, 300, (50, 200)))
+
+
+def handed(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """A key is on one node, which is often away: another stands in for it, and hands over, over bad links."""
+    settings = Settings(
+        latency_us=200,
+        jitter_us=300,
+        loss=0.1,
+        fsync_us=(150, 1000),
+        options={"n": 1, "sloppy": True, "retry_ns": 30 * MS, "heartbeat_ns": 100 * MS},
+    )
+    kinds = ("isolate", "freeze-links", "isolate")
+    return settings, _spread(stream, kinds, nodes, duration_ms, 200, (100, 400))
+
+
+def belated(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Rounds follow each other closely, with messages repeated and late. A node is cut off while the others
+    remove keys and forget the removals; when it is back, one of the others is away."""
+    settings = Settings(
+        latency_us=500,
+        jitter_us=1500,
+        duplicate=0.5,
+        reorder=0.5,
+        fsync_us=(150, 1000),
+        drift_ppm=0,
+        options={
+            "tombstone_grace_ns": 300 * MS,
+            "hint_expiry_ns": 50 * MS,
+            "retry_ns": 15 * MS,
+            "collect_ns": 10 * MS,
+            "anti_entropy_ns": 10 * MS,
+            "heartbeat_ns": 30 * MS,
+            "read_repair": False,
+        },
+    )
+    faults: list[Fault] = []
+    at_ms = 300
+    while at_ms < duration_ms - 800:
+        away, believing, other = stream.shuffled([1, 2, 3])
+        faults += (
+            Fault(at_ms=at_ms - 40, kind="slow-link", nodes=(away, believing), duration_ms=45, amount=15),
+            Fault(at_ms=at_ms, kind="isolate", nodes=(away,), duration_ms=500),
+            Fault(at_ms=at_ms + 495, kind="isolate", nodes=(other,), duration_ms=200),
+        )
+        at_ms += 850 + stream.below(100)
+    return settings, tuple(faults)
+
+
+def unaware(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """Each key is on one node. Of each move one of those that the keyspace leaves is the last to hear, and
+    takes writes for nodes that have moved theirs already."""
+    settings = Settings(
+        latency_us=200,
+        jitter_us=200,
+        fsync_us=(150, 1000),
+        replicas=4,
+        options={"n": 1, "read_repair": False, "settle_ns": 5 * MS},
+    )
+    holders = [1, 2, 3, 4]
+    faults: list[Fault] = []
+    at_ms = 300
+    while at_ms < duration_ms - 500:
+        # Node 1 leads the control group at first: who does not hear it does not hear of views.
+        last = stream.pick([node for node in holders if node != 1])
+        stays = stream.pick([node for node in holders if node != last])
+        holders = sorted([stays, *(node for node in range(1, nodes + 1) if node not in holders)])
+        faults += (
+            Fault(at_ms=at_ms - 20, kind="one-way", nodes=(1, last), duration_ms=350),
+            Fault(at_ms=at_ms, kind="alter", nodes=tuple(holders)),
+        )
+        at_ms += 500 + stream.below(100)
+    return settings, tuple(faults)
+
+
+def reborn(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """The keyspace moves away from where it was created; later all nodes crash, and are back at once."""
+    settings = Settings(latency_us=300, jitter_us=500, fsync_us=(150, 1000), replicas=3)
+    move = Fault(at_ms=300, kind="alter", nodes=stream.pick(((3, 4, 5), (2, 4, 5), (1, 4, 5))))
+    crashes = tuple(
+        Fault(at_ms=at_ms + stream.below(300), kind="crash-all", duration_ms=stream.pick((1, 20)))
+        for at_ms in (1300, 2000)
+    )
+    return settings, (move, *crashes)
+
+
 def optioned(plan: Plan, **options: Any) -> Plan:
     """A plan, with options of the keyspace."""
 

@@ -118,6 +118,22 @@ def forgetful(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, tuple(sorted(faults, key=lambda fault: fault.at_ms))
 
 
+def relapses(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """All crash just before a node that was left out may come in again, and are back at once."""
+    settings = Settings(latency_us=200, jitter_us=300, fsync_us=(150, 1000))
+    faults: list[Fault] = []
+    at_ms = 400
+    while at_ms < duration_ms - 900:
+        lasting = 300 + stream.below(300)
+        crash_ms = at_ms + lasting + 20 - stream.below(150)
+        faults += (
+            Fault(at_ms=at_ms, kind="suspect", nodes=(stream.pick((1, 1, 2)),), duration_ms=lasting),
+            Fault(at_ms=crash_ms, kind="crash-all", duration_ms=stream.pick((1, 20))),
+        )
+        at_ms += lasting + 700 + stream.below(300)
+    return settings, tuple(faults)
+
+
 def stragglers(stream: Stream, nodes: int, duration_ms: int) -> World:
     """Nodes left out for so long that they need a snapshot."""
     settings = Settings(

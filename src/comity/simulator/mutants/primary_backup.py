@@ -85,12 +85,15 @@ class ForgetsItsStarts(PrimaryBackupCore):
 
 
 class ViewNotPersisted(PrimaryBackupCore):
-    """The view adopted is not written down: after a crash an older epoch is obeyed again."""
+    """Who is in an adopted view is not written down: after a crash its epoch is obeyed with the nodes of the
+    first one. (An epoch forgotten altogether harms nobody: with entries of it the log is refused at the next
+    start, and without any nothing was committed in it, since all its members have to acknowledge.)"""
 
     def write_hard_state(self) -> None:
-        """As the real one, with the view of epoch 1."""
+        """As the real one, with the nodes of epoch 1."""
         super().write_hard_state()
-        self.effects.write[-1] = hard_state_record(reign_of(1, 0), View(1, (1,)), ())
+        first = View(self.current.epoch, (1, 2, 3))
+        self.effects.write[-1] = hard_state_record(self.reign, first, ())
 
 
 class ReadsBeforeItsEntry(PrimaryBackupCore):
