@@ -376,6 +376,17 @@ QUORUM = (
     ),
     _mutant(
         "quorum",
+        "forgets-time",
+        quorum.ForgetsTime,
+        plans.rewound,
+        "after a restart times and numbers of phases are given out that an earlier life gave out",
+        "an answer counts for the question it was given to (ABD 1995: sequence numbers are used once)",
+        "sessions",
+        per_second=800,
+        duration_ms=5_000,
+    ),
+    _mutant(
+        "quorum",
         "forgets-hints-when-sent",
         quorum.ForgetsHintsWhenSent,
         plans.handed,
@@ -386,7 +397,7 @@ QUORUM = (
     ),
     _mutant(
         "quorum",
-        "believes-old-rounds",
+        "rounds",
         quorum.BelievesOldRounds,
         plans.belated,
         "a late copy of the end of a round vouches for the round that is being held now",

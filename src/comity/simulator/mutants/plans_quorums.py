@@ -232,6 +232,33 @@ def reborn(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, (move, *crashes)
 
 
+def rewound(stream: Stream, nodes: int, duration_ms: int) -> World:
+    """A node restarts twice, the second time at the same time by its clock. Questions of its first life reach
+    one replica late, and are answered to the second."""
+    settings = Settings(
+        latency_us=300,
+        jitter_us=50,
+        fsync_us=(150, 500),
+        drift_ppm=0,
+        options={"r": 3, "w": 1, "read_repair": False, "retry_ns": 30 * MS},
+    )
+    faults: list[Fault] = []
+    life_ms = 400  # A multiple of the heartbeat that tells a node of its keyspaces.
+    at_ms = 300
+    while at_ms < duration_ms - 1_000:
+        node, late = stream.shuffled([2, 3])
+        slow, amount = 2 * life_ms + 100, stream.pick((1100, 1300))
+        again_ms = at_ms + life_ms
+        faults += (
+            Fault(at_ms=at_ms, kind="crash", nodes=(node,), duration_ms=1),
+            Fault(at_ms=at_ms + 115, kind="slow-link", nodes=(node, late), duration_ms=slow, amount=amount),
+            Fault(at_ms=again_ms, kind="jump", nodes=(node,), amount=-life_ms),
+            Fault(at_ms=again_ms, kind="crash", nodes=(node,), duration_ms=1),
+        )
+        at_ms += 1_250 + stream.below(200)
+    return settings, tuple(faults)
+
+
 def optioned(plan: Plan, **options: Any) -> Plan:
     """A plan, with options of the keyspace."""
 
