@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
 from comity.simulator.campaign import hunt
-from comity.simulator.mutants import MUTANTS, catalogue_quorums, catalogue_views, mutant_named
+from comity.simulator.mutants import (
+    MUTANTS,
+    catalogue_quorums,
+    catalogue_views,
+    chain,
+    gossip,
+    mutant_named,
+    paxos,
+    primary_backup,
+    quorum,
+    raft,
+)
 
 QUICK_OF_VIEWS = frozenset(
     {
@@ -23,6 +36,7 @@ QUICK_OF_VIEWS = frozenset(
         "gossip-skips-lost-deltas",
         "gossip-overwrites",
         "gossip-ignores-tokens",
+        "gossip-serves-torn-state",
     }
 )
 """Of chain, primary-backup and gossip those that take less than a second; the others are in `make soak`."""
@@ -39,6 +53,9 @@ QUICK_OF_QUORUMS = frozenset(
         "quorum-writes-without-asking",
         "quorum-takes-what-comes-last",
         "quorum-leaves-trees-behind",
+        "quorum-own-ack-before-sync",
+        "quorum-forgets-hints-when-sent",
+        "quorum-forgets-its-view",
     }
 )
 """Likewise, of paxos and quorum."""
@@ -76,6 +93,22 @@ def test_there_are_many_and_each_says_what_it_breaks() -> None:
     assert len(names) == len(set(names)) >= 14
     assert all(mutant.wrong and mutant.rule for mutant in MUTANTS)
     assert set(names) >= SLOW
+
+
+@pytest.mark.parametrize("module", [raft, paxos, primary_backup, chain, quorum, gossip])
+def test_every_wrong_core_is_in_the_catalogue(module: ModuleType) -> None:
+    protocol = module.__name__.rpartition(".")[2].replace("_", "-")
+    written = {
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "receive")
+    }
+    registered = {
+        core.__name__
+        for mutant in MUTANTS
+        if mutant.protocol == protocol and (core := getattr(mutant.mutation(), "_core", None)) is not None
+    }
+    assert written == registered
 
 
 def test_an_unknown_mutant_is_refused_by_name() -> None:

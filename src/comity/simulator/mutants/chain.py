@@ -52,14 +52,6 @@ class CountsBeforeItKnows(ChainCore):
         return not self.fenced(now_ns) and peer.match >= self.commit
 
 
-class TakesOverAtOnce(ChainCore):
-    """A node that has come in without having heard whom others promised what does not wait."""
-
-    def knows_promises(self, view: View) -> bool:
-        """There were none."""
-        return True
-
-
 class ServesDirtyReads(ChainCore):
     """A read is answered here although a version of the key may be committed that is not applied here."""
 
@@ -177,7 +169,6 @@ MUTANTS: tuple[type[ChainCore], ...] = (
     CommitsWithoutJoining,
     CountsEarly,
     CountsBeforeItKnows,
-    TakesOverAtOnce,
     ServesDirtyReads,
     TailAnswersTooSoon,
     ServesWhenCutOut,

@@ -184,30 +184,6 @@ def abandoned(stream: Stream, nodes: int, duration_ms: int) -> World:
     return settings, tuple(faults)
 
 
-def newcomers(stream: Stream, nodes: int, duration_ms: int) -> World:
-    """A third node comes in, and hears of nothing until the head is cut off, which holds its lease; soon the
-    new one is alone."""
-    options = {
-        "reads": "lease",
-        "lease_ns": 3600 * MS,
-        "heartbeat_ns": 1000 * MS,
-        "silent_ns": 3000 * MS,
-    }
-    settings = Settings(latency_us=100, jitter_us=100, fsync_us=(150, 500), options=options, replicas=2)
-    at_ms = 1000 + stream.below(1000)
-    cut_ms = at_ms + stream.between(1100, 2000)
-    faults = (
-        *(
-            Fault(at_ms=at_ms - 100, kind="one-way", nodes=(other, 3), duration_ms=cut_ms + 130 - at_ms)
-            for other in (1, 2)
-        ),
-        Fault(at_ms=at_ms, kind="alter", nodes=(1, 2, 3)),
-        Fault(at_ms=cut_ms, kind="isolate", nodes=(1,), duration_ms=3500),
-        Fault(at_ms=cut_ms + stream.between(300, 700), kind="suspect", nodes=(1, 2), duration_ms=3500),
-    )
-    return settings, faults
-
-
 def unheard(stream: Stream, nodes: int, duration_ms: int) -> World:
     """Only the tail knows of a commit; all but a new node are left out before anybody hears of it."""
     settings = Settings(

@@ -9,7 +9,7 @@ from tests.unit.protocols.chain.storm import Storm
 from tests.unit.protocols.chain.world import MS, SECOND, Builder, World
 
 from comity.checkers import check_history
-from comity.protocols.chain import ChainOptions
+from comity.protocols.chain import ChainCore, ChainOptions
 from comity.protocols.chain.messages import Heartbeat
 from comity.replica import View
 
@@ -88,6 +88,18 @@ def late_promises(seed: int, core: Builder) -> None:
 def bounce(seed: int, core: Builder) -> None:
     """The one who promised forgets it in a crash."""
     cut_out(seed, core, nodes=2, bounce=True)
+
+
+class TakesOverAtOnce(ChainCore):
+    """A node that has come in without having heard whom others promised what does not wait.
+
+    Not among the simulator's: a governor makes nobody the whole chain who was not in it with the old tail
+    first, and one heartbeat of that tail makes the real promises known. Here views come as they please.
+    """
+
+    def knows_promises(self, view: View) -> bool:
+        """There were none."""
+        return True
 
 
 def takeover(seed: int, core: Builder) -> None:

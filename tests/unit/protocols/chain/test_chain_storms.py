@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.protocols.chain.plans import PLANS, Plan, storm
+from tests.unit.protocols.chain.plans import PLANS, Plan, TakesOverAtOnce, storm
 from tests.unit.protocols.chain.storm import Storm
 
 from comity.protocols.chain import ChainCore
@@ -31,7 +31,7 @@ def test_the_plays_written_for_one_rule_pass_with_the_right_core(plan: Plan) -> 
         plan(seed, ChainCore)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+@pytest.mark.parametrize("mutant", [*MUTANTS, TakesOverAtOnce], ids=lambda mutant: mutant.__name__)
 def test_a_wrong_variant_is_caught(mutant: type[ChainCore]) -> None:
     plan = PLANS.get(mutant.__name__, storm)
     for seed in range(SEEDS):
