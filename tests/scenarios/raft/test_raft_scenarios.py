@@ -32,7 +32,7 @@ from tests.unit.protocols.raft_cluster import MS, Cluster, Packet, members_of, r
 
 from comity.protocols.raft import RaftOptions
 from comity.protocols.raft.messages import Append, Entry, Heartbeat, HeartbeatReply
-from comity.protocols.raft.records import Appended, HardState, decode
+from comity.protocols.raft.records import HardState, decode
 from comity.replica import (
     AddMember,
     Effects,
@@ -47,6 +47,7 @@ from comity.replica import (
     TransferLeadership,
     decode_members,
 )
+from comity.replica.logged import Appended
 
 FOLDER = Path(__file__).parent
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.txt"))

@@ -15,7 +15,7 @@ import msgspec
 
 from comity.protocols.raft import RaftCore, RaftOptions
 from comity.protocols.raft.messages import CODEC, Entry, Message
-from comity.protocols.raft.records import entry_record, hard_state_record
+from comity.protocols.raft.records import hard_state_record
 from comity.protocols.raft.state import LEADER
 from comity.replica import (
     NEVER,
@@ -35,6 +35,7 @@ from comity.replica import (
     Stream,
     encode_members,
 )
+from comity.replica.logged import entry_record
 
 MS = 1_000_000
 CHUNK_ITEMS = 4

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from comity.protocols.raft.log import ENTRY_OVERHEAD_BYTES, Log
+from comity.protocols.raft.log import Log
 from comity.protocols.raft.messages import Entry
+from comity.replica.logged import ENTRY_OVERHEAD_BYTES
 
 
 class LogAgainstAList(RuleBasedStateMachine):
@@ -51,7 +52,7 @@ class LogAgainstAList(RuleBasedStateMachine):
     @rule(data=st.data(), limit=st.integers(1, 500))
     def slice(self, data: st.DataObject, limit: int) -> None:
         first = data.draw(st.integers(self.base + 1, len(self.terms) - 1))
-        entries, size = self.log.slice(first, limit)
+        entries, size = self.log.slice(first, self.log.last, limit)
         assert entries
         assert entries == [self.log.entry(first + offset) for offset in range(len(entries))]
         assert size == sum(len(entry.payload) + ENTRY_OVERHEAD_BYTES for entry in entries)
@@ -63,6 +64,8 @@ class LogAgainstAList(RuleBasedStateMachine):
     @invariant()
     def same(self) -> None:
         log = self.log
+        assert not log.flaw()
+        assert not log.flaw_within(self.terms[-1])
         assert (log.base, log.last) == (self.base, len(self.terms) - 1)
         assert log.last_term == self.terms[-1]
         for index in range(len(self.terms) + 1):

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from comity.protocols.raft.log import Log
 from comity.protocols.raft.messages import Entry
-from comity.protocols.raft.records import base_record, entry_record, hard_state_record, recover
+from comity.protocols.raft.records import hard_state_record, recover
 from comity.replica import Record, Recovered, UnusableRecord
+from comity.replica.logged import base_record, entry_record
 
 
 def entries(*terms: int, first: int = 1) -> list[Record]:

@@ -23,9 +23,10 @@ from comity.protocols.chain.messages import (
 )
 from comity.protocols.chain.options import ChainOptions
 from comity.protocols.chain.place import flaw_of_view
-from comity.protocols.chain.records import base_record, counted_record, view_record
+from comity.protocols.chain.records import counted_record, view_record
 from comity.protocols.chain.state import LONG_AGO_NS
 from comity.replica import NEVER, CoreContext, Effects, NodeId, Record, Recovered, View
+from comity.replica.logged import base_record
 
 
 class ChainCore(Forwarding):
@@ -54,7 +55,7 @@ class ChainCore(Forwarding):
         """Write down what recovery concluded, take the place the view gives."""
         self.started_ns = now_ns
         self.fence_ns = self.fence_of_start(now_ns)
-        if self.recorded_base != (self.log.base, self.log.base_epoch):
+        if self.recorded_base != (self.log.base, self.log.base_term):
             self.write_base()
         self.remember("start", now_ns, self.current.epoch, self.log.base, self.commit, self.log.last)
         if self.current.epoch:
@@ -69,8 +70,8 @@ class ChainCore(Forwarding):
         if view.epoch <= self.current.epoch:
             return
         flaw = flaw_of_view(view)
-        if not flaw and view.epoch <= self.log.last_epoch:
-            flaw = f"this replica holds entries of epoch {self.log.last_epoch}: give out a later one"
+        if not flaw and view.epoch <= self.log.last_term:
+            flaw = f"this replica holds entries of epoch {self.log.last_term}: give out a later one"
         if flaw:
             self.context.note("chain.view_refused", epoch=view.epoch, reason=flaw)
             return
@@ -170,7 +171,7 @@ class ChainCore(Forwarding):
         if self.counted and self.place.is_tail:
             records.append(counted_record(self.current.epoch, self.counted))
         if self.log.base:
-            records.append(base_record(self.log.base, self.log.base_epoch))
+            records.append(base_record(self.log.base, self.log.base_term))
         return records
 
     def snapshot_installed(self, now_ns: int, index: int) -> None:
@@ -192,7 +193,7 @@ class ChainCore(Forwarding):
     @property
     def position(self) -> tuple[int, int]:
         """(epoch, index) of the last durable entry."""
-        return (max(self.log.epoch(self.durable_index), 0), self.durable_index)
+        return (max(self.log.term(self.durable_index), 0), self.durable_index)
 
     @property
     def leader(self) -> NodeId:
@@ -212,7 +213,7 @@ class ChainCore(Forwarding):
             "commit": self.commit,
             "applied": self.commit,
             "last": self.log.last,
-            "last_term": self.log.last_epoch,
+            "last_term": self.log.last_term,
             "matched": self.matched,
             "durable": self.durable_index,
             "base": self.log.base,

@@ -137,7 +137,7 @@ class Forwarding(Snapshots):
             self.send_snapshot(now_ns, peer)
             return
         entries, size_bytes = log.slice(first, self.passes_on(), self.options.max_append_bytes)
-        message = Append(self.current.epoch, first - 1, log.epoch(first - 1), self.commit, entries)
+        message = Append(self.current.epoch, first - 1, log.term(first - 1), self.commit, entries)
         self.send(peer.node, message)
         peer.sent(first - 1 + len(entries), size_bytes, now_ns)
 

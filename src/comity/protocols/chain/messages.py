@@ -11,19 +11,17 @@ from typing import Annotated
 import msgspec
 
 from comity.replica import Codec, SnapshotChunk
-
-Natural = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
-"""An epoch, an index, a node or a number."""
+from comity.replica.logged import Natural
 
 MAX_NODES = 1024
 Nodes = Annotated[tuple[Natural, ...], msgspec.Meta(max_length=MAX_NODES)]
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One entry of the log; its index is its position. epoch: in which it was first written; kind: an
-    `EntryKind`, command or no-op; payload: opaque."""
+    """One entry of the log; its index is its position. term: the epoch in which it was first written;
+    kind: an `EntryKind`, command or no-op; payload: opaque."""
 
-    epoch: Natural
+    term: Natural
     kind: Annotated[int, msgspec.Meta(ge=0, le=1)]
     payload: bytes
 

@@ -106,7 +106,7 @@ class Reads(Leases):
         return (
             self.place.is_tail
             and self.commit >= self.floor
-            and self.log.epoch(self.commit) == self.current.epoch
+            and self.log.term(self.commit) == self.current.epoch
         )
 
     def serves_alone(self, keys: Collection[bytes] | None) -> bool:

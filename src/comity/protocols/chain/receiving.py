@@ -27,7 +27,7 @@ class Receiving(Reads):
             # What lies at or below the base is committed, so it is the same here and there.
             entries = entries[log.base - previous :]
             previous = log.base
-        elif previous > log.last or log.epoch(previous) != message.previous_epoch:
+        elif previous > log.last or log.term(previous) != message.previous_epoch:
             self.reject(sender, message)
             return
         self.take_over(previous, entries)
@@ -46,7 +46,7 @@ class Receiving(Reads):
         hint = self.log.last_at_or_below(previous, message.previous_epoch)
         self.remember("reject", previous, message.previous_epoch, "hint", hint)
         reply = AppendReply(
-            self.current.epoch, self.own_match(), self.commit, previous, hint, self.log.epoch(hint)
+            self.current.epoch, self.own_match(), self.commit, previous, hint, self.log.term(hint)
         )
         self.send(sender, reply)
 
@@ -71,7 +71,7 @@ class Receiving(Reads):
         if previous == log.last:
             return 0
         for position, entry in enumerate(entries):
-            if log.epoch(previous + 1 + position) != entry.epoch:
+            if log.term(previous + 1 + position) != entry.term:
                 return position
         return len(entries)
 
@@ -89,7 +89,7 @@ def flaw_of(message: Append) -> str:
     if epoch > message.epoch or (message.previous_index == 0) != (epoch == 0):
         return "impossible previous entry"
     for entry in message.entries:
-        if not 0 < entry.epoch <= message.epoch or entry.epoch < epoch:
+        if not 0 < entry.term <= message.epoch or entry.term < epoch:
             return "impossible epochs of entries"
-        epoch = entry.epoch
+        epoch = entry.term
     return ""

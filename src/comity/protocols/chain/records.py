@@ -1,17 +1,13 @@
-"""What a replica of a chain writes to its journal, and how it reads it back after a crash.
-
-The rules of reading back are those of the log itself: a later entry at an index replaces that entry
-and all after it; a base (compaction, or a snapshot taken over) drops what is at or below it, and
-everything where the log does not hold exactly that entry.
-"""
+"""What a replica of a chain writes to its journal, and how it reads it back after a crash; of the log's own
+records see `comity.replica.logged`."""
 
 from __future__ import annotations
 
 import msgspec
 
-from comity.protocols.chain.log import Log
-from comity.protocols.chain.messages import Entry, Natural
+from comity.protocols.chain.messages import Entry
 from comity.replica import NodeId, Record, Recovered, UnusableRecord, View
+from comity.replica.logged import Appended, Base, Log, Natural, Replay
 
 
 class Adopted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -20,21 +16,6 @@ class Adopted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     epoch: Natural
     nodes: tuple[Natural, ...]
     joining: tuple[Natural, ...]
-
-
-class Appended(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """An entry of the log; its index is the record's."""
-
-    epoch: Natural
-    kind: Natural
-    payload: bytes
-
-
-class Base(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """The log starts after `index`, whose entry has `epoch`."""
-
-    index: Natural
-    epoch: Natural
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
@@ -54,16 +35,6 @@ def view_record(view: View) -> Record:
     return Record(0, _encode(Adopted(view.epoch, view.nodes, view.joining)))
 
 
-def entry_record(index: int, entry: Entry) -> Record:
-    """The record of an entry."""
-    return Record(index, _encode(Appended(entry.epoch, entry.kind, entry.payload)))
-
-
-def base_record(index: int, epoch: int) -> Record:
-    """The record of a compaction point."""
-    return Record(0, _encode(Base(index, epoch)))
-
-
 def counted_record(epoch: int, nodes: tuple[NodeId, ...]) -> Record:
     """The record of who counts besides the chain."""
     return Record(0, _encode(Counted(epoch, nodes)))
@@ -78,7 +49,7 @@ class Durable(msgspec.Struct):
 
     view: View
     counted: tuple[NodeId, ...]
-    log: Log
+    log: Log[Entry]
     recorded_base: tuple[int, int]
 
 
@@ -91,8 +62,8 @@ def recover(recovered: Recovered) -> Durable:
     """
     view = View(0, ())
     counted = Counted(0, ())
-    base = (0, 0)
-    replay = _Replay()
+    log: Log[Entry] = Log()
+    replay = Replay(log)
     for position, record in enumerate(recovered.records):
         try:
             body = decode(record.data)
@@ -103,71 +74,13 @@ def recover(recovered: Recovered) -> Durable:
                 if body.epoch >= view.epoch:
                     view = View(body.epoch, body.nodes, body.joining)
             case Appended():
-                replay.entry(record.index, Entry(body.epoch, body.kind, body.payload))
+                replay.entry(record.index, Entry(body.term, body.kind, body.payload))
             case Base():
-                base = max(base, (body.index, body.epoch))
-                replay.rebase(body.index, body.epoch)
+                replay.base(body.index, body.term)
             case Counted():
                 counted = body
-    log = replay.fitted(recovered.applied, recovered.applied_term)
-    if view.epoch < log.last_epoch:
+    replay.fit(recovered.applied, recovered.applied_term)
+    if view.epoch < log.last_term:
         view = View(0, ())  # a state machine without its journal: a later view is needed
     nodes = counted.nodes if counted.epoch == view.epoch else ()
-    return Durable(view, nodes, log, base)
-
-
-class _Replay:
-    """The log as its records build it. `known`: whether the base's epoch is."""
-
-    def __init__(self) -> None:
-        self.log = Log()
-        self.known = True
-
-    def entry(self, index: int, entry: Entry) -> None:
-        log = self.log
-        if index <= log.base and self.known:
-            return  # a base that was written first covers it
-        if index > log.last + 1 or index <= log.base:
-            # What lies between was compacted and its segments removed; a base or the state
-            # machine must cover it, which `fitted` sees to.
-            log.reset(index - 1, 0)
-            self.known = False
-        elif index <= log.last:
-            log.truncate(index)
-        log.append(entry)
-
-    def rebase(self, index: int, epoch: int) -> None:
-        log = self.log
-        if index < log.base:
-            return
-        if log.base < index <= log.last and log.epoch(index) == epoch:
-            log.compact(index)
-        elif index != log.base or (self.known and log.base_epoch != epoch):
-            log.reset(index, epoch)
-        else:
-            log.base_epoch = epoch
-            if not log.entries:
-                log.last_epoch = epoch
-        self.known = True
-
-    def fitted(self, applied: int, applied_epoch: int) -> Log:
-        log = self.log
-        if applied < log.base:
-            raise UnusableRecord(
-                f"the state machine is durable up to {applied}, the log starts after {log.base}: "
-                "what lies between is missing"
-            )
-        if applied == log.base:
-            if self.known and log.base_epoch != applied_epoch:
-                raise UnusableRecord(
-                    f"entry {applied} has epoch {log.base_epoch} in the log and {applied_epoch} in the "
-                    "state machine"
-                )
-            self.rebase(applied, applied_epoch)
-            return log
-        if applied <= log.last and log.epoch(applied) == applied_epoch:
-            if not self.known:
-                log.compact(log.base + 1)
-            return log
-        log.reset(applied, applied_epoch)
-        return log
+    return Durable(view, nodes, log, replay.recorded)

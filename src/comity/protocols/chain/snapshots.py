@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import msgspec
 
-from comity.protocols.chain.log import size_of
 from comity.protocols.chain.messages import InstallSnapshot, SnapshotReply
 from comity.protocols.chain.options import ChainOptions
 from comity.protocols.chain.progress import Progress, Transfer
 from comity.protocols.chain.receiving import Receiving
 from comity.replica import CoreContext, NodeId, Recovered, SnapshotChunk, SnapshotRead, SnapshotWrite
+from comity.replica.logged import size_of
 
 BACK_OFF = 8
 STAGING_CHUNKS = 64
@@ -91,7 +91,7 @@ class Snapshots(Receiving):
         self.remember("snapshot installed", now_ns, index, incoming.last_epoch)
         self.incoming = None
         self.installing = 0
-        if self.log.epoch(index) == incoming.last_epoch:
+        if self.log.term(index) == incoming.last_epoch:
             self.log.compact(index)
         else:
             self.log.reset(index, incoming.last_epoch)

@@ -11,12 +11,11 @@ from collections import deque
 from typing import Any
 
 from comity.protocols.chain.dirty import DirtyKeys
-from comity.protocols.chain.log import Log, size_of
 from comity.protocols.chain.messages import Entry
 from comity.protocols.chain.options import ChainOptions
 from comity.protocols.chain.place import Place, place_of
 from comity.protocols.chain.progress import Progress
-from comity.protocols.chain.records import base_record, counted_record, entry_record, recover, view_record
+from comity.protocols.chain.records import counted_record, recover, view_record
 from comity.replica import (
     Committed,
     Core,
@@ -32,6 +31,7 @@ from comity.replica import (
     Send,
     View,
 )
+from comity.replica.logged import Log, base_record, entry_record, size_of
 
 LONG_AGO_NS = -(1 << 62)
 """When something happened that never did."""
@@ -53,7 +53,7 @@ class Replica(Core):
         """Whether this replica has no earlier life that could have promised anything."""
 
         durable = recover(recovered)
-        self.log: Log = durable.log
+        self.log: Log[Entry] = durable.log
         self.recorded_base = durable.recorded_base
         self.current: View
         """The view in force."""
@@ -127,7 +127,7 @@ class Replica(Core):
     def in_step(self) -> bool:
         """Whether this log holds an entry of the current epoch, and so everything the head held when it
         began it: all that was committed in any epoch before."""
-        return self.current.epoch > 0 and self.log.last_epoch == self.current.epoch
+        return self.current.epoch > 0 and self.log.last_term == self.current.epoch
 
     def own_match(self) -> int:
         """How far this replica counts itself: what is durable here and known to be the head's. That, and
@@ -176,7 +176,7 @@ class Replica(Core):
 
     def write_base(self) -> None:
         """Where the log starts now."""
-        self.effects.write.append(base_record(self.log.base, self.log.base_epoch))
+        self.effects.write.append(base_record(self.log.base, self.log.base_term))
         self.written += 1
         self.unsynced_bases.append((self.written, self.log.base))
 
@@ -236,7 +236,7 @@ class Replica(Core):
         offset = log.base + 1
         for position in range(self.commit + 1, index + 1):
             entry = log.entries[position - offset]
-            apply.append(Committed(position, entry.epoch, entry.kind, entry.payload))
+            apply.append(Committed(position, entry.term, entry.kind, entry.payload))
             self.uncommitted_bytes -= size_of(entry)
         self.commit = index
         self.dirty.clean(index)

@@ -23,11 +23,12 @@ from comity.protocols.primary_backup.messages import (
     SnapshotReply,
 )
 from comity.protocols.primary_backup.options import LEASE, PrimaryBackupOptions
-from comity.protocols.primary_backup.records import base_record, hard_state_record, replacing_record
+from comity.protocols.primary_backup.records import hard_state_record, replacing_record
 from comity.protocols.primary_backup.reigns import start_of
 from comity.protocols.primary_backup.state import OUTSIDE, PRIMARY
 from comity.protocols.primary_backup.views import Views
 from comity.replica import NEVER, CoreContext, Effects, NodeId, Record, Recovered
+from comity.replica.logged import base_record
 
 
 class PrimaryBackupCore(Views):
@@ -58,7 +59,7 @@ class PrimaryBackupCore(Views):
         """Write down what recovery concluded, then take the place the latest view known gives."""
         log = self.log
         self.remember("start", now_ns, self.reign, log.base, self.commit, log.last)
-        if self.recorded_base != (log.base, log.base_reign):
+        if self.recorded_base != (log.base, log.base_term):
             if log.entries or log.base > self.recorded_base[0]:
                 self.write_base()
             else:
@@ -142,7 +143,7 @@ class PrimaryBackupCore(Views):
         """What a new journal segment begins with."""
         records = [hard_state_record(*self.hard_state)]
         if self.log.base:
-            records.append(base_record(self.log.base, self.log.base_reign))
+            records.append(base_record(self.log.base, self.log.base_term))
         if self.installing and self.incoming is not None and self.incoming.replacing:
             records.append(replacing_record(self.installing, self.incoming.last_reign))
         return records
@@ -172,7 +173,7 @@ class PrimaryBackupCore(Views):
             "commit": self.commit,
             "applied": self.commit,
             "last": self.log.last,
-            "last_term": self.log.last_reign,
+            "last_term": self.log.last_term,
             "durable": self.durable_index,
             "base": self.log.base,
             "log_bytes": self.log.size_bytes,

@@ -99,12 +99,12 @@ class Following(Reads):
             if held > len(entries):
                 self.before_base(message)
                 return
-            if entries[held - 1].reign != log.base_reign:
+            if entries[held - 1].term != log.base_term:
                 self.diverge(message, log.base)
                 return
             entries = entries[held:]
             previous = log.base
-        elif previous > log.last or log.reign(previous) != message.previous_reign:
+        elif previous > log.last or log.term(previous) != message.previous_reign:
             self.reject(message)
             return
         if self.take_over(message, previous, entries):
@@ -116,9 +116,9 @@ class Following(Reads):
         """All of it lies at or below the base, where only the last entry's reign is known. Reigns do not
         fall along a log: an entry of a later one is another than what was here. Otherwise let the primary
         try at the base itself."""
-        base, base_reign = self.log.base, self.log.base_reign
+        base, base_reign = self.log.base, self.log.base_term
         end = message.previous_index + len(message.entries)
-        last_reign = message.entries[-1].reign if message.entries else message.previous_reign
+        last_reign = message.entries[-1].term if message.entries else message.previous_reign
         if last_reign > base_reign:
             self.diverge(message, end)
         else:
@@ -135,7 +135,7 @@ class Following(Reads):
             return
         hint = self.log.last_at_or_below(previous - 1, message.previous_reign)
         self.remember("reject", previous, message.previous_reign, "hint", hint)
-        self.speak(self.primary, AppendReply(self.reign, 0, previous, hint, self.log.reign(hint)))
+        self.speak(self.primary, AppendReply(self.reign, 0, previous, hint, self.log.term(hint)))
 
     def take_over(self, message: Append, previous: int, entries: list[Entry]) -> bool:
         """Put in the log what it does not hold of the entries after `previous`; the uncommitted suffix of
@@ -163,7 +163,7 @@ class Following(Reads):
         if previous == log.last:
             return 0
         for position, entry in enumerate(entries):
-            if log.reign(previous + 1 + position) != entry.reign:
+            if log.term(previous + 1 + position) != entry.term:
                 return position
         return len(entries)
 
@@ -237,7 +237,7 @@ def flaw_of(message: Append) -> str:
     if reign > message.reign or (message.previous_index == 0) != (reign == 0):
         return "impossible previous entry"
     for entry in message.entries:
-        if not 0 < entry.reign <= message.reign or entry.reign < reign:
+        if not 0 < entry.term <= message.reign or entry.term < reign:
             return "impossible reigns of entries"
-        reign = entry.reign
+        reign = entry.term
     return ""

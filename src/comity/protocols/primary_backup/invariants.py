@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comity.protocols.primary_backup.log import size_of
 from comity.protocols.primary_backup.progress import PROBE, REPLICATE, SNAPSHOT
 from comity.protocols.primary_backup.reigns import epoch_of, start_of
 from comity.protocols.primary_backup.state import OUTSIDE, PRIMARY
@@ -30,16 +29,10 @@ def _position(core: PrimaryBackupCore) -> str:
     log = core.log
     if not log.base <= core.commit <= log.last:
         return f"base {log.base} <= commit {core.commit} <= last {log.last}"
-    if log.base + len(log.entries) != log.last:
-        return f"the log holds {len(log.entries)} entries in ({log.base}, {log.last}]"
-    if log.last_reign != (log.entries[-1].reign if log.entries else log.base_reign):
-        return f"the last reign {log.last_reign} is not the last entry's"
-    if not log.base_reign <= log.last_reign:
-        return f"base reign {log.base_reign} <= last reign {log.last_reign}"
-    if epoch_of(log.last_reign) > core.current.epoch:
-        return f"an entry of reign {log.last_reign} under reign {core.reign}"
-    if log.size_bytes < 0 or bool(log.size_bytes) != bool(log.entries):
-        return f"the log counts {log.size_bytes} bytes for {len(log.entries)} entries"
+    if flaw := log.flaw():
+        return flaw
+    if epoch_of(log.last_term) > core.current.epoch:
+        return f"an entry of reign {log.last_term} under reign {core.reign}"
     if core.following and core.matched > log.last:
         return f"matched {core.matched} <= last {log.last}"
     return ""
@@ -98,7 +91,7 @@ def _primary(core: PrimaryBackupCore) -> str:
     last = core.log.last
     if not start_of(core.reign):
         return "a primary that has not started"
-    if not 0 < core.first_index <= last or core.log.last_reign != core.reign:
+    if not 0 < core.first_index <= last or core.log.last_term != core.reign:
         return f"no entry of its reign: first {core.first_index}, last {last}"
     if core.first_index <= core.commit > core.durable_index:
         return f"committed up to {core.commit}, durable up to {core.durable_index}"
@@ -141,16 +134,8 @@ def _peers(core: PrimaryBackupCore) -> str:
 def check_log(core: PrimaryBackupCore) -> None:
     """Raise `InvariantBroken` where the whole log does not make sense."""
     log = core.log
-    reign = log.base_reign
-    size_bytes = 0
-    for index in range(log.base + 1, log.last + 1):
-        entry = log.entry(index)
-        if not 0 < entry.reign <= core.reign or entry.reign < reign:
-            raise core.broken(f"entry {index} is of reign {entry.reign} after {reign}")
-        reign = entry.reign
-        size_bytes += size_of(entry)
-    if size_bytes != log.size_bytes:
-        raise core.broken(f"the log counts {log.size_bytes} bytes and holds {size_bytes}")
+    if flaw := log.flaw_within(core.reign):
+        raise core.broken(flaw)
     if core.role is PRIMARY:
         if core.uncommitted_bytes != core.count_uncommitted_bytes():
             raise core.broken("the uncommitted bytes are not counted right")

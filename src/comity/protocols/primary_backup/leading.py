@@ -7,7 +7,6 @@ Replicas that stand at the same place are sent the same message object.
 
 from __future__ import annotations
 
-from comity.protocols.primary_backup.log import size_of
 from comity.protocols.primary_backup.messages import (
     Append,
     AppendReply,
@@ -34,6 +33,7 @@ from comity.replica import (
     Refused,
     RequestId,
 )
+from comity.replica.logged import size_of
 
 NOOP = int(EntryKind.NOOP)
 COMMAND = int(EntryKind.COMMAND)
@@ -167,7 +167,7 @@ class Leading(Snapshots):
     def may_commit(self, now_ns: int, index: int) -> bool:
         """A new primary commits what it found with the first entry of its own reign, and nothing before no
         earlier primary can serve reads by a lease any more."""
-        return self.log.reign(index) == self.reign and now_ns >= self.hold_until_ns()
+        return self.log.term(index) == self.reign and now_ns >= self.hold_until_ns()
 
     def advance_commit(self, now_ns: int) -> None:
         """Commit what all that count hold."""
@@ -212,8 +212,8 @@ class Leading(Snapshots):
             log = self.log
             if first <= log.base:
                 return None
-            entries, size_bytes = log.slice(first, self.options.max_append_bytes)
-            message = Append(self.reign, first - 1, log.reign(first - 1), self.commit, entries)
+            entries, size_bytes = log.slice(first, log.last, self.options.max_append_bytes)
+            message = Append(self.reign, first - 1, log.term(first - 1), self.commit, entries)
             built = shared[first] = (message, first - 1 + len(entries), size_bytes)
         return built
 

@@ -12,16 +12,14 @@ from typing import Annotated
 import msgspec
 
 from comity.replica import Codec, SnapshotChunk
-
-Natural = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
-"""A reign, an index or a number of a round."""
+from comity.replica.logged import Natural
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One entry of the log; its index is its position. reign: the one it was first written in; kind: an
+    """One entry of the log; its index is its position. term: the reign it was first written in; kind: an
     `EntryKind`, a command or a no-op; payload: opaque."""
 
-    reign: Natural
+    term: Natural
     kind: Annotated[int, msgspec.Meta(ge=0, le=1)]
     payload: bytes
 

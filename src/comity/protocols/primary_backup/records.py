@@ -1,18 +1,14 @@
-"""What a replica writes to its journal, and how it reads it back after a crash.
-
-The rules of reading back are those of the log itself: a later entry at an index replaces that entry and all
-after it; a base (compaction, or a snapshot taken over) drops what is at or below it, and everything where
-the log does not hold exactly that entry.
-"""
+"""What a replica writes to its journal, and how it reads it back after a crash; of the log's own
+records see `comity.replica.logged`."""
 
 from __future__ import annotations
 
 import msgspec
 
-from comity.protocols.primary_backup.log import Log
-from comity.protocols.primary_backup.messages import Entry, Natural
+from comity.protocols.primary_backup.messages import Entry
 from comity.protocols.primary_backup.reigns import epoch_of
 from comity.replica import Record, Recovered, UnusableRecord, View
+from comity.replica.logged import Appended, Base, Log, Natural, Replay
 
 Nodes = tuple[Natural, ...]
 
@@ -25,21 +21,6 @@ class HardState(msgspec.Struct, frozen=True, array_like=True, tag=1):
     joining: Nodes
     outgoing: Nodes
     counted: Nodes
-
-
-class Appended(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """An entry of the log; its index is the record's."""
-
-    reign: Natural
-    kind: Natural
-    payload: bytes
-
-
-class Base(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """The log starts after `index`, whose entry is of `reign`."""
-
-    index: Natural
-    reign: Natural
 
 
 class Replacing(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
@@ -66,16 +47,6 @@ def hard_state_record(reign: int, view: View, counted: tuple[int, ...]) -> Recor
     return Record(0, _encode(HardState(reign, view.nodes, view.joining, view.outgoing, counted)))
 
 
-def entry_record(index: int, entry: Entry) -> Record:
-    """The record of an entry."""
-    return Record(index, _encode(Appended(entry.reign, entry.kind, entry.payload)))
-
-
-def base_record(index: int, reign: int) -> Record:
-    """The record of a compaction point."""
-    return Record(0, _encode(Base(index, reign)))
-
-
 def replacing_record(index: int, reign: int) -> Record:
     """The record that announces the replacement of the state machine."""
     return Record(0, _encode(Replacing(index, reign)))
@@ -96,7 +67,7 @@ class Durable(msgspec.Struct):
     reign: int
     view: View
     counted: tuple[int, ...]
-    log: Log
+    log: Log[Entry]
     recorded_base: tuple[int, int]
 
 
@@ -109,7 +80,8 @@ def recover(recovered: Recovered) -> Durable:
     and the log are missing.
     """
     hard_state = HardState(0, (), (), (), ())
-    replay = _Replay()
+    log: Log[Entry] = Log()
+    replay = _Replay(log)
     for position, record in enumerate(recovered.records):
         try:
             body = decode(record.data)
@@ -119,62 +91,35 @@ def recover(recovered: Recovered) -> Durable:
             case HardState():
                 hard_state = body
             case Appended():
-                replay.entry(record.index, Entry(body.reign, body.kind, body.payload))
+                replay.entry(record.index, Entry(body.term, body.kind, body.payload))
             case Base():
-                replay.rebase(body.index, body.reign)
-                replay.recorded = max(replay.recorded, (body.index, body.reign))
+                replay.base(body.index, body.term)
             case Replacing():
                 replay.replacing = (body.index, body.reign)
             case Replaced():
                 replay.replaced(body.index, body.reign)
-    log = replay.fitted(recovered.applied, recovered.applied_term)
+    replay.fit(recovered.applied, recovered.applied_term)
     reign = hard_state.reign
-    if max(log.last_reign, recovered.applied_term) > reign:
+    if max(log.last_term, recovered.applied_term) > reign:
         raise UnusableRecord(
-            f"the state is of epoch {epoch_of(max(log.last_reign, recovered.applied_term))}, the last view "
+            f"the state is of epoch {epoch_of(max(log.last_term, recovered.applied_term))}, the last view "
             f"adopted of epoch {epoch_of(reign)}: records are missing"
         )
     view = View(epoch_of(reign), hard_state.nodes, hard_state.joining, hard_state.outgoing)
     return Durable(reign, view, hard_state.counted, log, replay.recorded)
 
 
-class _Replay:
-    """The log as its records build it. `known`: whether the base's reign is. `replacing`: a snapshot of
-    another history that was about to be taken over; anything appended since shows that it was not."""
+class _Replay(Replay[Entry]):
+    """With the one thing that takes a log back. `replacing`: a snapshot of another history that was about to
+    be taken over; anything appended since shows that it was not."""
 
-    def __init__(self) -> None:
-        self.log = Log()
-        self.known = True
-        self.recorded = (0, 0)
+    def __init__(self, log: Log[Entry]) -> None:
+        super().__init__(log)
         self.replacing: tuple[int, int] | None = None
 
     def entry(self, index: int, entry: Entry) -> None:
         self.replacing = None
-        log = self.log
-        if index <= log.base and self.known:
-            return  # a base that was written first covers it
-        if index > log.last + 1 or index <= log.base:
-            # What lies between was compacted and its segments removed; a base or the state machine must
-            # cover it, which `fitted` sees to.
-            log.reset(index - 1, 0)
-            self.known = False
-        elif index <= log.last:
-            log.truncate(index)
-        log.append(entry)
-
-    def rebase(self, index: int, reign: int) -> None:
-        log = self.log
-        if index < log.base:
-            return
-        if log.base < index <= log.last and log.reign(index) == reign:
-            log.compact(index)
-        elif index != log.base or (self.known and log.base_reign != reign):
-            log.reset(index, reign)
-        else:
-            log.base_reign = reign
-            if not log.entries:
-                log.last_reign = reign
-        self.known = True
+        super().entry(index, entry)
 
     def replaced(self, index: int, reign: int) -> None:
         self.log.reset(index, reign)
@@ -182,27 +127,8 @@ class _Replay:
         self.recorded = (index, reign)
         self.replacing = None
 
-    def fitted(self, applied: int, applied_reign: int) -> Log:
-        log = self.log
-        if self.replacing is not None and self.replacing == (applied, applied_reign):
-            log.reset(applied, applied_reign)
-            return log
-        if applied < log.base:
-            raise UnusableRecord(
-                f"the state machine is durable up to {applied}, the log starts after {log.base}: "
-                "what lies between is missing"
-            )
-        if applied == log.base:
-            if self.known and log.base_reign != applied_reign:
-                raise UnusableRecord(
-                    f"entry {applied} is of reign {log.base_reign} in the log and {applied_reign} in the "
-                    "state machine"
-                )
-            self.rebase(applied, applied_reign)
-            return log
-        if applied <= log.last and log.reign(applied) == applied_reign:
-            if not self.known:
-                log.compact(log.base + 1)
-            return log
-        log.reset(applied, applied_reign)
-        return log
+    def fit(self, applied: int, applied_reign: int) -> None:
+        if self.replacing == (applied, applied_reign):
+            self.log.reset(applied, applied_reign)
+        else:
+            super().fit(applied, applied_reign)

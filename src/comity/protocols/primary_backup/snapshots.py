@@ -15,7 +15,6 @@ from __future__ import annotations
 import msgspec
 
 from comity.protocols.primary_backup.following import Following
-from comity.protocols.primary_backup.log import size_of
 from comity.protocols.primary_backup.messages import InstallSnapshot, SnapshotReply
 from comity.protocols.primary_backup.options import PrimaryBackupOptions
 from comity.protocols.primary_backup.progress import Progress, Transfer
@@ -29,6 +28,7 @@ from comity.replica import (
     SnapshotRead,
     SnapshotWrite,
 )
+from comity.replica.logged import size_of
 
 BACK_OFF = 8
 STAGING_CHUNKS = 64
@@ -68,7 +68,7 @@ class Snapshots(Following):
         another history, unless this log holds the very entry the snapshot stands at."""
         if self.diverged:
             return True  # wherever it stands: below what differs, it takes back what has to go
-        if self.log.reign(message.index) == message.last_reign:
+        if self.log.term(message.index) == message.last_reign:
             self.matched = max(self.matched, message.index)
         return message.index > (self.commit if self.options.sync else self.matched)
 
@@ -144,7 +144,7 @@ class Snapshots(Following):
         self.remember("snapshot installed", now_ns, index, incoming.last_reign, incoming.replacing)
         self.incoming = None
         self.installing = 0
-        kept = not incoming.replacing and self.log.reign(index) == incoming.last_reign
+        kept = not incoming.replacing and self.log.term(index) == incoming.last_reign
         lower = index <= self.log.base
         if kept:
             self.log.compact(index)

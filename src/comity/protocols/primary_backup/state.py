@@ -12,17 +12,10 @@ import enum
 from collections import deque
 from typing import Any
 
-from comity.protocols.primary_backup.log import Log
 from comity.protocols.primary_backup.messages import Entry
 from comity.protocols.primary_backup.options import PrimaryBackupOptions
 from comity.protocols.primary_backup.progress import Progress
-from comity.protocols.primary_backup.records import (
-    base_record,
-    entry_record,
-    hard_state_record,
-    recover,
-    replaced_record,
-)
+from comity.protocols.primary_backup.records import hard_state_record, recover, replaced_record
 from comity.protocols.primary_backup.reigns import epoch_of
 from comity.replica import (
     Committed,
@@ -37,6 +30,7 @@ from comity.replica import (
     Send,
     View,
 )
+from comity.replica.logged import Log, base_record, entry_record
 
 HISTORY_EVENTS = 40
 
@@ -68,7 +62,7 @@ class Replica(Core):
         self.node: NodeId = context.node
 
         durable = recover(recovered)
-        self.log: Log = durable.log
+        self.log: Log[Entry] = durable.log
         self.current: View = durable.view
         """The view in force here."""
         self.reign = durable.reign
@@ -172,7 +166,7 @@ class Replica(Core):
 
     def write_base(self) -> None:
         """Where the log starts now."""
-        self._write_base(base_record(self.log.base, self.log.base_reign))
+        self._write_base(base_record(self.log.base, self.log.base_term))
 
     def write_replaced(self) -> None:
         """The log begins anew, at or below where it stood: nothing above its base may be dropped from the
@@ -180,7 +174,7 @@ class Replica(Core):
         base = self.log.base
         self.compacted = min(self.compacted, base)
         self.unsynced_bases = deque(item for item in self.unsynced_bases if item[1] <= base)
-        self._write_base(replaced_record(base, self.log.base_reign))
+        self._write_base(replaced_record(base, self.log.base_term))
 
     def _write_base(self, record: Any) -> None:
         self.effects.write.append(record)
@@ -259,7 +253,7 @@ class Replica(Core):
         offset = log.base + 1
         for position in range(self.commit + 1, index + 1):
             entry = entries[position - offset]
-            apply.append(Committed(position, entry.reign, entry.kind, entry.payload))
+            apply.append(Committed(position, entry.term, entry.kind, entry.payload))
         self.commit = index
 
     # -- for people

@@ -9,7 +9,6 @@ reign, and once all members hold that, its view is active and all before it are 
 from __future__ import annotations
 
 from comity.protocols.primary_backup.leading import NOOP, Leading
-from comity.protocols.primary_backup.log import size_of
 from comity.protocols.primary_backup.messages import Present
 from comity.protocols.primary_backup.options import PrimaryBackupOptions
 from comity.protocols.primary_backup.progress import REPLICATE, Progress
@@ -24,6 +23,7 @@ from comity.replica import (
     Recovered,
     View,
 )
+from comity.replica.logged import size_of
 
 
 class Views(Leading):
@@ -123,7 +123,7 @@ class Views(Leading):
         """Tell the primary where this log ends, lest it has to find out."""
         self._become(role)
         self.begin_following()
-        self.speak(self.primary, Present(self.reign, self.log.last, self.log.last_reign))
+        self.speak(self.primary, Present(self.reign, self.log.last, self.log.last_term))
 
     def become_primary(self, now_ns: int) -> None:
         """A start of a primary: numbered, durably, before anything is said in it; and an entry that commits
@@ -223,7 +223,7 @@ class Views(Leading):
         if self.diverged or (self.incoming is not None and self.installing and self.incoming.replacing):
             return (0, 0)
         index = self.durable_index
-        return (self.log.reign(index), index)
+        return (self.log.term(index), index)
 
     def count_uncommitted_bytes(self) -> int:
         """Of the entries after the commit index."""

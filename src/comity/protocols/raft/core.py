@@ -28,9 +28,10 @@ from comity.protocols.raft.messages import (
     VoteReply,
 )
 from comity.protocols.raft.options import RaftOptions
-from comity.protocols.raft.records import base_record, hard_state_record
+from comity.protocols.raft.records import hard_state_record
 from comity.protocols.raft.state import CANDIDATE, LEADER
 from comity.replica import CoreContext, Effects, NodeId, Record, Recovered
+from comity.replica.logged import base_record
 
 
 class RaftCore(Membership):

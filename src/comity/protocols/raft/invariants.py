@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from comity.protocols.raft.log import size_of
 from comity.protocols.raft.progress import PROBE, REPLICATE, SNAPSHOT
 from comity.protocols.raft.state import CANDIDATE, FOLLOWER, LEADER, MEMBERS, PRE_CANDIDATE
 from comity.replica import NEVER, decode_members
@@ -31,14 +30,10 @@ def _position(core: RaftCore) -> str:
     log = core.log
     if not log.base <= core.commit <= log.last:
         return f"base {log.base} <= commit {core.commit} <= last {log.last}"
-    if log.base + len(log.entries) != log.last:
-        return f"the log holds {len(log.entries)} entries in ({log.base}, {log.last}]"
-    if log.last_term != (log.entries[-1].term if log.entries else log.base_term):
-        return f"the last term {log.last_term} is not the last entry's"
-    if not log.base_term <= log.last_term <= core.term:
-        return f"base term {log.base_term} <= last term {log.last_term} <= term"
-    if log.size_bytes < 0 or bool(log.size_bytes) != bool(log.entries):
-        return f"the log counts {log.size_bytes} bytes for {len(log.entries)} entries"
+    if flaw := log.flaw():
+        return flaw
+    if log.last_term > core.term:
+        return f"last term {log.last_term} <= term"
     if core.role is not LEADER and not core.commit <= core.matched <= log.last:
         return f"commit {core.commit} <= matched {core.matched} <= last {log.last}"
     if core.installing and core.installing <= core.commit:
@@ -159,22 +154,16 @@ def _followers(core: RaftCore) -> str:
 
 def check_log(core: RaftCore) -> None:
     """Raise `InvariantBroken` where the whole log does not make sense."""
-    term = core.log.base_term
-    size_bytes = 0
+    if flaw := core.log.flaw_within(core.term):
+        raise core.broken(flaw)
     memberships = []
     for index in range(core.log.base + 1, core.log.last + 1):
         entry = core.log.entry(index)
-        if not 0 < entry.term <= core.term or entry.term < term:
-            raise core.broken(f"entry {index} has term {entry.term} after {term}")
-        term = entry.term
-        size_bytes += size_of(entry)
         if entry.kind == MEMBERS and index > core.commit:
             try:
                 memberships.append((index, decode_members(entry.payload)))
             except msgspec.DecodeError:
                 raise core.broken(f"entry {index} is an unreadable membership") from None
-    if size_bytes != core.log.size_bytes:
-        raise core.broken(f"the log counts {core.log.size_bytes} bytes and holds {size_bytes}")
     if memberships != core.configurations[1:]:
         raise core.broken("the configurations are not those in the log")
     if core.role is LEADER and core.uncommitted_bytes != core.count_uncommitted_bytes():

@@ -6,7 +6,6 @@ Followers that stand at the same place are sent the same message object.
 
 from __future__ import annotations
 
-from comity.protocols.raft.log import size_of
 from comity.protocols.raft.messages import Append, AppendReply, Entry, Heartbeat, HeartbeatReply
 from comity.protocols.raft.options import RaftOptions
 from comity.protocols.raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
@@ -26,6 +25,7 @@ from comity.replica import (
     Refused,
     RequestId,
 )
+from comity.replica.logged import size_of
 
 NOOP = int(EntryKind.NOOP)
 COMMAND = int(EntryKind.COMMAND)
@@ -178,7 +178,7 @@ class Leading(Snapshots):
             log = self.log
             if first <= log.base:
                 return None
-            entries, size_bytes = log.slice(first, self.options.max_append_bytes)
+            entries, size_bytes = log.slice(first, log.last, self.options.max_append_bytes)
             message = Append(self.term, first - 1, log.term(first - 1), self.commit, entries)
             built = shared[first] = (message, first - 1 + len(entries), size_bytes)
         return built

@@ -11,9 +11,7 @@ from typing import Annotated
 import msgspec
 
 from comity.replica import Codec, SnapshotChunk
-
-Natural = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
-"""A term, an index or a number of a round."""
+from comity.replica.logged import Natural
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import msgspec
 
 from comity.protocols.raft.following import Following
-from comity.protocols.raft.log import size_of
 from comity.protocols.raft.messages import InstallSnapshot, SnapshotReply
 from comity.protocols.raft.options import RaftOptions
 from comity.protocols.raft.progress import SNAPSHOT, Progress, Transfer
@@ -26,6 +25,7 @@ from comity.replica import (
     decode_members,
     encode_members,
 )
+from comity.replica.logged import size_of
 
 BACK_OFF = 8
 STAGING_CHUNKS = 64

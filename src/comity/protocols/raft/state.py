@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from comity.protocols.raft.log import Log, size_of
+from comity.protocols.raft.log import Log
 from comity.protocols.raft.messages import Entry
 from comity.protocols.raft.options import RaftOptions
 from comity.protocols.raft.progress import Progress
-from comity.protocols.raft.records import base_record, entry_record, hard_state_record, recover
+from comity.protocols.raft.records import hard_state_record, recover
 from comity.replica import (
     NEVER,
     Committed,
@@ -36,6 +36,7 @@ from comity.replica import (
     UnusableRecord,
     decode_members,
 )
+from comity.replica.logged import base_record, entry_record, size_of
 
 LONG_AGO_NS = -(1 << 62)
 """When the last leader was heard of, where none was."""

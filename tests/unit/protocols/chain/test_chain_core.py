@@ -156,7 +156,7 @@ def test_the_head_fails_and_the_next_begins_with_a_no_op_of_its_epoch() -> None:
     world.crash(1)
     leave_out(world, 1)
     world.run(2 * SECOND)
-    assert (world[2].leader, world[2].log.last_epoch, world[2].log.last) == (2, 2, 3)
+    assert (world[2].leader, world[2].log.last_term, world[2].log.last) == (2, 2, 3)
     assert world[2].log.entry(3).kind == 1
     assert isinstance(world.propose(2, b"a", 2)[0], Accepted)
     world.run(SECOND)

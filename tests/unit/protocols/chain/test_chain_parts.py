@@ -11,18 +11,16 @@ from hypothesis import strategies as st
 
 from comity.protocols.chain import PROTOCOL, ChainOptions
 from comity.protocols.chain.dirty import DirtyKeys
-from comity.protocols.chain.log import Log, size_of
 from comity.protocols.chain.messages import CODEC, Append, Echo, Entry, Heartbeat, Message, ReadIndexReply
 from comity.protocols.chain.place import Role, place_of
 from comity.protocols.chain.records import (
-    base_record,
     counted_record,
     decode,
-    entry_record,
     recover,
     view_record,
 )
 from comity.replica import Record, Recovered, UnusableRecord, View
+from comity.replica.logged import Log, base_record, entry_record, size_of
 
 
 def test_places_in_a_view() -> None:
@@ -113,7 +111,7 @@ def entries_of(*epochs: int, first: int = 1) -> list[Record]:
 def test_the_view_in_force_and_who_counts_in_it_are_recovered() -> None:
     view = View(3, (1, 2), (4,))
     durable = recover(Recovered(records=[view_record(view), *entries_of(1, 3), counted_record(3, (4,))]))
-    assert (durable.view, durable.counted, durable.log.last, durable.log.last_epoch) == (view, (4,), 2, 3)
+    assert (durable.view, durable.counted, durable.log.last, durable.log.last_term) == (view, (4,), 2, 3)
     later = recover(Recovered(records=[counted_record(3, (4,)), view_record(View(4, (1, 2, 4)))]))
     assert later.counted == ()
 
@@ -122,7 +120,7 @@ def test_a_later_entry_replaces_that_one_and_all_after_it() -> None:
     durable = recover(
         Recovered(records=[view_record(View(2, (1,))), *entries_of(1, 1, 1), *entries_of(2, first=2)])
     )
-    assert [entry.epoch for entry in durable.log.entries] == [1, 2]
+    assert [entry.term for entry in durable.log.entries] == [1, 2]
 
 
 def test_a_base_drops_what_is_below_it() -> None:
@@ -142,11 +140,11 @@ def test_records_that_cannot_be_used_are_refused() -> None:
 
 def test_a_state_machine_without_its_journal_needs_a_later_view() -> None:
     durable = recover(Recovered(records=[view_record(View(2, (1,)))], applied=9, applied_term=7))
-    assert (durable.view.epoch, durable.log.base, durable.log.last_epoch) == (0, 9, 7)
+    assert (durable.view.epoch, durable.log.base, durable.log.last_term) == (0, 9, 7)
 
 
 def test_a_slice_of_the_log_ends_where_it_is_told_to() -> None:
-    log = Log()
+    log: Log[Entry] = Log()
     for value in range(5):
         log.append(Entry(1, 0, b"%d" % value))
     size = size_of(log.entry(1))

@@ -25,8 +25,6 @@ from comity.protocols.primary_backup.messages import (
     SnapshotReply,
 )
 from comity.protocols.primary_backup.records import (
-    base_record,
-    entry_record,
     hard_state_record,
     recover,
     replaced_record,
@@ -47,6 +45,7 @@ from comity.replica import (
     UnusableRecord,
     View,
 )
+from comity.replica.logged import base_record, entry_record
 
 ONE = reign_of(1, 1)
 
@@ -405,7 +404,7 @@ def test_a_log_is_read_back_with_its_view_and_what_counts_in_it() -> None:
     records = [*durable_log(5, 5, 6), hard_state_record(reign_of(9, 2), View(9, (1, 2), (3,)), (3,))]
     found = recover(Recovered(records=records, applied=1, applied_term=5))
     assert (found.reign, found.view, found.counted) == (reign_of(9, 2), View(9, (1, 2), (3,)), (3,))
-    assert (found.log.base, found.log.last, found.log.last_reign) == (0, 3, 6)
+    assert (found.log.base, found.log.last, found.log.last_term) == (0, 3, 6)
 
 
 def test_a_state_machine_behind_the_log_is_refused_unless_it_was_being_replaced() -> None:
@@ -419,7 +418,7 @@ def test_a_state_machine_behind_the_log_is_refused_unless_it_was_being_replaced(
     assert kept.log.last == 4, "the crash came before the state machine was swapped"
     done = [*replacing, replaced_record(2, 5), entry_record(3, Entry(8, 0, b"y"))]
     found = recover(Recovered(records=done, applied=2, applied_term=5))
-    assert (found.log.base, found.log.last, found.log.last_reign) == (2, 3, 8)
+    assert (found.log.base, found.log.last, found.log.last_term) == (2, 3, 8)
 
 
 def test_records_of_another_kind_are_refused() -> None:
