@@ -88,15 +88,18 @@ class Log(Generic[EntryT]):
         """Entries from `first` to `last`, at least one if there is any, up to about `max_bytes`, and their
         bytes."""
         entries = self.entries
-        start = first - self.base - 1
-        stop = max(start, last - self.base)
+        base = self.base
+        start = end = first - base - 1
+        stop = last - base
         total = 0
         for end in range(start, stop):
             size = len(entries[end].payload) + ENTRY_OVERHEAD_BYTES
             if total and total + size > max_bytes:
-                return entries[start:end], total
+                break
             total += size
-        return entries[start:stop], total
+        else:
+            end = stop if stop > start else start
+        return entries[start:end], total
 
     def truncate(self, index: int) -> None:
         """Drop the entry at `index` and all after it."""
