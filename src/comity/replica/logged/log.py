@@ -98,7 +98,8 @@ class Log(Generic[EntryT]):
                 break
             total += size
         else:
-            end = stop if stop > start else start
+            if stop > start:
+                end = stop
         return entries[start:end], total
 
     def truncate(self, index: int) -> None:
