@@ -69,7 +69,7 @@ def accepted(name: str, options: dict[str, Any]) -> tuple[str, ...]:
     for number, level in enumerate(LEVELS):
         replies = []
         for request, args in ((2 * number + 1, [b"GET", b"k"]), (2 * number + 2, [b"SET", b"k", b"v"])):
-            payload = semantics.encode(2, [args], b"k")
+            payload = semantics.payload(2, [args], b"k")
             operation = KeyOperation(key=b"k", payload=payload, writes=args[0] == b"SET", level=level)
             core.execute(1_000_000, request, operation)
             replies += core.take(1_000_000).reply

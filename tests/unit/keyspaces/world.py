@@ -182,7 +182,7 @@ class World:
     ) -> Callable[[], bool]:
         replica, request = self.replicas[number], self.count
         args = args or ([b"SET", key, b"%d" % request] if writes else [b"GET", key])
-        payload = self.semantics.encode(2, [args], key)
+        payload = self.semantics.payload(2, [args], key)
         operation = KeyOperation(key=key, payload=payload, writes=writes, level=level)
         replica.core.execute(self.now_ns, request, operation)
         self._end_turn(replica)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from comity.protocols.chain.messages import Append, AppendReply, Entry
 from comity.protocols.chain.options import ChainOptions
-from comity.protocols.chain.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from comity.protocols.chain.snapshots import Snapshots
 from comity.protocols.chain.state import COMMAND, NOOP
 from comity.replica import (
@@ -22,6 +21,7 @@ from comity.replica import (
     Refused,
     RequestId,
 )
+from comity.replica.logged import PROBE, REPLICATE, SNAPSHOT, Progress
 
 
 class Forwarding(Snapshots):

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comity.protocols.chain.place import place_of
-from comity.protocols.chain.progress import PROBE, REPLICATE, SNAPSHOT
 from comity.protocols.chain.state import COMMAND
 from comity.replica import NEVER
-from comity.replica.logged import size_of
+from comity.replica.logged import PROBE, REPLICATE, SNAPSHOT, size_of
 
 if TYPE_CHECKING:
     from comity.protocols.chain.core import ChainCore

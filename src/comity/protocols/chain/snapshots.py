@@ -11,10 +11,9 @@ import msgspec
 
 from comity.protocols.chain.messages import InstallSnapshot, SnapshotReply
 from comity.protocols.chain.options import ChainOptions
-from comity.protocols.chain.progress import Progress, Transfer
 from comity.protocols.chain.receiving import Receiving
 from comity.replica import CoreContext, NodeId, Recovered, SnapshotChunk, SnapshotRead, SnapshotWrite
-from comity.replica.logged import size_of
+from comity.replica.logged import Progress, Transfer, size_of
 
 BACK_OFF = 8
 STAGING_CHUNKS = 64

@@ -14,7 +14,6 @@ from comity.protocols.chain.dirty import DirtyKeys
 from comity.protocols.chain.messages import Entry
 from comity.protocols.chain.options import ChainOptions
 from comity.protocols.chain.place import Place, place_of
-from comity.protocols.chain.progress import Progress
 from comity.protocols.chain.records import counted_record, recover, view_record
 from comity.replica import (
     Committed,
@@ -31,7 +30,7 @@ from comity.replica import (
     Send,
     View,
 )
-from comity.replica.logged import Log, base_record, entry_record, size_of
+from comity.replica.logged import Log, Progress, base_record, entry_record, size_of
 
 LONG_AGO_NS = -(1 << 62)
 """When something happened that never did."""

@@ -1,148 +1,25 @@
-"""What a leader knows of one follower: how far its log matches, and what is on its way to it.
-
-The states are those of etcd's raft library, after 10.2.1 of the thesis (pipelining): PROBE sends one
-Append at a time until the logs are known to match; REPLICATE sends ahead of the replies, bounded
-in bytes and messages; SNAPSHOT sends chunks, because the entries are gone.
-"""
+"""What a leader knows of one follower, or of itself, beside how far its log matches."""
 
 from __future__ import annotations
 
-import enum
-from collections import deque
+from comity.replica import NodeId
+from comity.replica.logged import PROBE, REPLICATE, SNAPSHOT, Transfer
+from comity.replica.logged import Progress as LogProgress
 
-from comity.replica import SnapshotChunk
-
-
-class ProgressState(enum.IntEnum):
-    """How a follower is being sent the log."""
-
-    PROBE = 0
-    REPLICATE = 1
-    SNAPSHOT = 2
+__all__ = ["PROBE", "REPLICATE", "SNAPSHOT", "Progress", "Transfer"]
 
 
-PROBE = ProgressState.PROBE
-REPLICATE = ProgressState.REPLICATE
-SNAPSHOT = ProgressState.SNAPSHOT
-
-
-class Transfer:
-    """A snapshot on its way to one follower.
-
-    index: of the snapshot, 0 until its first chunk was read. chunk: the one not acknowledged yet.
-    cursor, reading: what is wanted of the host, and whether it was asked. held: whether to wait
-    before asking, because the host had none. sent_ns: when something was asked or sent last.
-    retry_ns: how long to wait from then on.
-    """
-
-    __slots__ = ("chunk", "cursor", "held", "index", "reading", "retry_ns", "sent_ns")
-
-    def __init__(self, retry_ns: int) -> None:
-        self.index = 0
-        self.chunk: SnapshotChunk | None = None
-        self.reading = False
-        self.cursor = b""
-        self.held = False
-        self.sent_ns = 0
-        self.retry_ns = retry_ns
-
-
-class Progress:
+class Progress(LogProgress):
     """One follower, or the leader itself.
 
-    match: its log is durable and equal to the leader's up to here. next: the next entry to send.
-    heard_ns: when it last said anything. round: the last heartbeat round it answered.
-    commit_sent: the highest commit index sent to it. awaited_ns: until when it is told of commits at
-        once, because its clients wait for them. sent_ns: when an Append was sent last.
-    inflight: (last index, bytes) of each Append sent in REPLICATE and not acknowledged.
-    received: what it last said it holds, durable or not. paused: in PROBE, whether an Append is out.
+    round: the last heartbeat round it answered. commit_sent: the highest commit index sent to it.
+    awaited_ns: until when it is told of commits at once, because its clients wait for them.
     """
 
-    __slots__ = (
-        "awaited_ns",
-        "commit_sent",
-        "heard_ns",
-        "inflight",
-        "inflight_bytes",
-        "match",
-        "next",
-        "node",
-        "paused",
-        "received",
-        "round",
-        "sent_ns",
-        "state",
-        "transfer",
-    )
+    __slots__ = ("awaited_ns", "commit_sent", "round")
 
-    def __init__(self, node: int, next_index: int, now_ns: int) -> None:
-        self.node = node
-        self.match = 0
-        self.next = next_index
-        self.state = PROBE
-        self.heard_ns = now_ns
-        self.received = 0
+    def __init__(self, node: NodeId, next_index: int, now_ns: int) -> None:
+        super().__init__(node, next_index, now_ns)
         self.round = 0
         self.commit_sent = 0
         self.awaited_ns = 0
-        self.sent_ns = now_ns
-        self.inflight: deque[tuple[int, int]] = deque()
-        self.inflight_bytes = 0
-        self.paused = False
-        self.transfer: Transfer | None = None
-
-    def _enter(self, state: ProgressState) -> None:
-        self.state = state
-        self.paused = False
-        self.inflight.clear()
-        self.inflight_bytes = 0
-        self.transfer = None
-
-    def become_probe(self, next_index: int) -> None:
-        """Find out where the logs match, starting with the entry before `next_index`."""
-        self._enter(PROBE)
-        self.next = max(next_index, self.match + 1)
-
-    def become_replicate(self) -> None:
-        """The logs match up to `match`: send ahead."""
-        self._enter(REPLICATE)
-        self.next = self.match + 1
-
-    def become_snapshot(self, retry_ns: int) -> None:
-        """The entries it needs are compacted."""
-        self._enter(SNAPSHOT)
-        self.transfer = Transfer(retry_ns)
-
-    def sent(self, last_index: int, size_bytes: int, now_ns: int) -> None:
-        """An Append ending at `last_index` is on its way."""
-        self.sent_ns = now_ns
-        if self.state is REPLICATE:
-            self.next = last_index + 1
-            self.inflight.append((last_index, size_bytes))
-            self.inflight_bytes += size_bytes
-        else:
-            self.paused = True
-
-    def acknowledged(self, index: int) -> bool:
-        """It holds everything up to `index`; whether that is news."""
-        inflight = self.inflight
-        while inflight and inflight[0][0] <= index:
-            self.inflight_bytes -= inflight.popleft()[1]
-        if self.next <= index:
-            self.next = index + 1
-        if index <= self.match:
-            return False
-        self.match = index
-        return True
-
-    @property
-    def unacknowledged(self) -> bool:
-        """Whether an Append is out that was not answered."""
-        return self.paused or bool(self.inflight)
-
-    @property
-    def needs(self) -> int:
-        """Entries after this index must be kept for it."""
-        if self.transfer is not None and self.transfer.index > self.match:
-            return self.transfer.index
-        return self.match

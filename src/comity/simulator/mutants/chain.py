@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from comity.protocols.chain import ChainCore
 from comity.protocols.chain.messages import Entry, Heartbeat
-from comity.protocols.chain.progress import Progress
 from comity.protocols.chain.records import view_record
 from comity.protocols.chain.state import LONG_AGO_NS
 from comity.replica import NodeId, View
+from comity.replica.logged import Progress
 
 
 class ForwardsBeforeSync(ChainCore):

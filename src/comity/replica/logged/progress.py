@@ -1,8 +1,9 @@
-"""What a replica knows of one successor: how far its log matches, and what is on its way to it.
+"""What the owner of a log knows of a replica that follows it: how far it matches, what is on its way to it.
 
-PROBE sends one Append at a time until the logs are known to match; REPLICATE sends ahead of the replies,
-bounded in bytes and messages (what is not acknowledged is the Sent list of van Renesse & Schneider 2004,
-section 3); SNAPSHOT sends chunks, because the entries are gone.
+The states are those of etcd's raft library, after 10.2.1 of Ongaro's thesis (pipelining): PROBE sends one
+Append at a time until the logs are known to match; REPLICATE sends ahead of the replies, bounded in bytes and
+messages (what is not acknowledged is the Sent list of van Renesse & Schneider 2004, section 3); SNAPSHOT
+sends chunks, because the entries are gone or the replica's history is another.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import enum
 from collections import deque
 
-from comity.replica import NodeId, SnapshotChunk
+from comity.replica.effects import NodeId, SnapshotChunk
 
 
 class ProgressState(enum.IntEnum):
-    """How a successor is being sent the log."""
+    """How a replica is being sent the log."""
 
     PROBE = 0
     REPLICATE = 1
@@ -27,7 +28,7 @@ SNAPSHOT = ProgressState.SNAPSHOT
 
 
 class Transfer:
-    """A snapshot on its way to one successor.
+    """A snapshot on its way to one replica.
 
     index: of the snapshot, 0 until its first chunk was read. chunk: the one not acknowledged yet.
     cursor, reading: what is wanted of the host, and whether it was asked. held: whether to wait
@@ -48,12 +49,12 @@ class Transfer:
 
 
 class Progress:
-    """One successor.
+    """One replica.
 
-    match: its log is durable and equal to this one up to here. next: the next entry to send.
-    heard_ns: when it last said anything. received: what it last said it holds, durable or not.
-    sent_ns: when an Append was sent last. inflight: (last index, bytes) of each Append sent in REPLICATE
-    and not acknowledged. paused: in PROBE, whether an Append is out.
+    match: its log is durable and equal to this one up to here. next: the next entry to send. heard_ns:
+    when it last said anything. received: what it last said it holds, durable or not. sent_ns: when an
+    Append was sent last. inflight: (last index, bytes) of each Append sent in REPLICATE and not
+    acknowledged. paused: in PROBE, whether an Append is out.
     """
 
     __slots__ = (
@@ -101,7 +102,7 @@ class Progress:
         self.next = self.match + 1
 
     def become_snapshot(self, retry_ns: int) -> None:
-        """The entries it needs are compacted."""
+        """What it needs is not in the log."""
         self._enter(SNAPSHOT)
         self.transfer = Transfer(retry_ns)
 
