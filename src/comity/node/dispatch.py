@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from comity.formats import resp
 from comity.node import here, messages, requests
 from comity.node.clients import Clients
-from comity.node.connection import EVENTUAL, IDLE, LINEARIZABLE, LOG, READ, Connection, Run
+from comity.node.connection import EVENTUAL, IDLE, LINEARIZABLE, LOG, READ, SESSION, Connection, Run
 from comity.node.group import Group
 from comity.node.keyed import RUN_COMMANDS, KeyedGroup, KeyedRun
 from comity.node.reads import READ_BYTES_PER_TURN, ReadRun
@@ -70,7 +70,14 @@ class Dispatcher(Clients):
         for connection in self.connections.values():
             self._saw(connection, group)
             if connection.outstanding and connection.group == group.number:
+                self.arrived(connection)  # What it waited for in another keyspace is answered.
                 self._leaving[connection.number] = group
+
+    def arrived(self, connection: Connection) -> None:
+        """Nothing is under way any more: what a replica that was left has answered after all, is seen."""
+        group = self._leaving.pop(connection.number, None)
+        if group is not None:
+            self._saw(connection, group)
 
     def _saw(self, connection: Connection, group: Group) -> None:
         """The session has seen everything that is applied here."""
@@ -215,7 +222,7 @@ class Dispatcher(Clients):
                 # Reads of a weaker level stand behind linearizable ones not answered yet.
                 if not self._read(connection, group, route):
                     return
-            elif level != EVENTUAL and connection.tokens and group.behind(connection.tokens):
+            elif (level != EVENTUAL or connection.watches) and group.behind(connection.tokens):
                 self._read_once_applied(connection, group, route)
             else:
                 self._read_locally(connection, group)
@@ -338,9 +345,9 @@ class Dispatcher(Clients):
         run: Run,
         commands: list[tuple[Route, list[bytes], list[bytes]]],
     ) -> None:
-        if connection.number in self._leaving:
-            # What it waited for was answered from the replica here after all.
-            self._saw(connection, self._leaving.pop(connection.number))
+        self.arrived(connection)
+        if level == EVENTUAL and any(number == group.number for number, _ in connection.watches):
+            level = SESSION  # What is read after WATCH is not older than what is watched, whoever answers.
         connection.mode = LOG
         connection.group = group.number
         connection.outstanding += len(commands)

@@ -233,16 +233,22 @@ class Governor:
         """For a log that votes on its own members: who is to hold it follows it first, and once all of them
         have caught up they are in the place of those who go."""
         view = keyspace.view
+        if view.epoch == 1 and all(self.position(keyspace, node) is None for node in view.nodes):
+            return None  # Until a quorum has voted, all of its founders may have to found it anew.
         joining = tuple(node for node in keyspace.nodes if node not in view.nodes)
+        if view.outgoing and any(self._settled(keyspace, node) for node in view.everyone()):
+            return View(view.epoch + 1, view.nodes, view.joining)
         if joining != view.joining:
-            return View(view.epoch + 1, view.nodes, joining)
+            return View(view.epoch + 1, view.nodes, joining, view.outgoing)
         if set(keyspace.nodes) == set(view.nodes):
             return None
-        for node in view.nodes:
+        # Until the log says that it has followed, those of before may be needed to decide anything.
+        before = tuple(dict.fromkeys((*view.outgoing, *view.nodes)))
+        for node in before:
             position = self.position(keyspace, node)
             current = position is not None and position.epoch == view.epoch
             if position is not None and current and set(joining).issubset(position.caught_up):
-                return View(view.epoch + 1, keyspace.nodes)
+                return View(view.epoch + 1, keyspace.nodes, outgoing=before)
         return None
 
     def _next_of_order(self, keyspace: Keyspace) -> View | None:

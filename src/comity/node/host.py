@@ -135,6 +135,7 @@ class Host:
             group = self.groups.get(keyspace.number)
             if isinstance(group, Group):
                 self.dispatcher.left(group)
+        self.by_name[keyspace.name.encode()] = remote  # A replica that was only just built is not asked.
         remote.adopt(keyspace.view)
 
     def remove_group(self, number: int) -> None:

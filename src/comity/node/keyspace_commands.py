@@ -298,6 +298,7 @@ def _count(text: str) -> int:
 def session(dispatcher: Dispatcher, connection: Connection, args: list[bytes]) -> bytes:
     """COMITY.SESSION [token]: what this session has seen in each keyspace, to be taken elsewhere."""
     if len(args) == 1:
+        dispatcher.arrived(connection)
         for number, log in dispatcher.host.groups.items():
             if isinstance(log, Group) and number not in dispatcher.host.elsewhere:
                 seen = connection.tokens.get(number, b"")

@@ -8,7 +8,7 @@ applied is as new as anything committed before it started.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -148,6 +148,8 @@ class Keyspaces:
             host.default.administering.pop(self._asked, None)
             self._ask()
         if now >= self._report_ns:
+            if not self._member:
+                host.hand_over()  # It hears of no view any more that it would have to follow.
             self._follow_views()
             self._report()
         self.governor.wake(now)
@@ -197,6 +199,9 @@ class Keyspaces:
         elif group is not None and group.view is not None and group.view.epoch < keyspace.view.epoch:
             group.core.view(host.now_ns, keyspace.view)
             host.dirty(group)
+        if isinstance(group, Group) and not group.viewed:
+            # Until it follows the log, a replica here can answer nobody: those who hold it do.
+            here = node in (*keyspace.view.nodes, *keyspace.view.outgoing)
         if group is not None and here:
             host.serve_here(group)
         else:
@@ -225,19 +230,35 @@ class Keyspaces:
         else:
             return ""
         for keyspace in self.catalogue.keyspaces.values():
-            nodes = keyspace.view.nodes
-            staying = [node for node in nodes if node not in leaving]
-            working = host.peers.up | {host.config.node}
-            works = any(node in working for node in leaving if node in nodes)
-            protocol = host.protocols[keyspace.replication]
-            any_does = protocol.views if isinstance(protocol, Protocol) else protocol.semantics == "lattice"
+            reason = self._needed(keyspace, leaving)
+            if reason:
+                return reason
+        return ""
+
+    def _needed(self, keyspace: Keyspace, leaving: Sequence[int]) -> str:
+        """Why a keyspace cannot do without members that are to leave and work, "" if it can."""
+        host = self.host
+        view = keyspace.view
+        protocol = host.protocols[keyspace.replication]
+        working = host.peers.up | {host.config.node}
+        if not any(node in working for node in leaving if node in (*view.nodes, *view.outgoing)):
+            return ""
+        if isinstance(protocol, Protocol) and not protocol.views and (view.joining or view.outgoing):
+            return (
+                f"keyspace '{keyspace.name}' is moving, and those who hold it now are needed for that: try "
+                f"again once KEYSPACE INFO {keyspace.name} shows nobody as joining or outgoing"
+            )
+        members = host.default.core.members.everyone()
+        any_does = protocol.views if isinstance(protocol, Protocol) else protocol.semantics == "lattice"
+        for nodes in (view.nodes, view.outgoing):
+            # Who is gone, or dead, decides nothing.
+            staying = [node for node in nodes if node in working and node in members and node not in leaving]
             enough = bool(staying) if any_does else 2 * len(staying) > len(nodes)
-            if works and not enough and len(staying) < len(nodes):
+            if nodes and not enough and any(node in leaving for node in nodes):
                 holders = ", ".join(map(str, nodes))
                 return (
-                    f"keyspace '{keyspace.name}' is held by {holders}, and the others would "
-                    f"be too few: give it more replicas first (KEYSPACE ALTER {keyspace.name} REPLICAS), or "
-                    "drop it"
+                    f"keyspace '{keyspace.name}' is held by {holders}, and the others that work would be too "
+                    f"few: give it more replicas first (KEYSPACE ALTER {keyspace.name} REPLICAS), or drop it"
                 )
         return ""
 
@@ -310,8 +331,10 @@ class Keyspaces:
             elif group.view is not None:
                 positions[number] = messages.Position(group.view.epoch, 0, core.caught_up, core.position)
             elif group.leads:
-                epoch = self.catalogue.keyspaces[group.name].view.epoch
-                positions[number] = messages.Position(epoch, 0, core.caught_up, (0, 0))
+                view = self.catalogue.keyspaces[group.name].view
+                followed = core.steady and core.members.voters == tuple(sorted(view.nodes))
+                settled = view.epoch if followed else 0
+                positions[number] = messages.Position(view.epoch, settled, core.caught_up, (0, 0))
         return positions
 
     # -- changing

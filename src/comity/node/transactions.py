@@ -175,7 +175,7 @@ class Transactions:
 
         if isinstance(group, Remote):
             run = Run(connection, 1, arrived_ns, route, told)
-            dispatcher.elsewhere(connection, group, run, [(route, args, keys)])
+            dispatcher.elsewhere(connection, group, run, [(route, [b"WATCH", *keys], keys)])
         elif isinstance(group, Group):
             self._read_versions(connection, group, args, watched)
 

@@ -145,6 +145,11 @@ class Core(abc.ABC):
         return ()
 
     @property
+    def steady(self) -> bool:
+        """Whether no change of the members is under way, as far as the leader knows."""
+        return True
+
+    @property
     def position(self) -> tuple[int, int]:
         """(epoch or term, index) of the last durable entry here: who is ahead takes over best."""
         return (0, 0)

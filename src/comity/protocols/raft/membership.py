@@ -191,6 +191,11 @@ class Membership(Leading):
             or (peer.state is REPLICATE and peer.match + self.options.promote_lag >= self.log.last)
         )
 
+    @property
+    def steady(self) -> bool:
+        """Whether the configuration in force is committed, and not a joint one."""
+        return self.role is LEADER and not self.change_in_progress()
+
     def append_members(self, now_ns: int, members: Members) -> None:
         """A configuration is an entry of the log."""
         index = self.append(now_ns, MEMBERS, encode_members(members))
