@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Annotated, Any
 
 import typer
 
 from comity.console.http import ask, default_admins, order
+
+ELECTION_S = 3.0
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Change who replicates a keyspace.")
 
@@ -71,9 +74,13 @@ def _order(body: dict[str, Any], admin: str) -> None:
 
 
 def _leader_of(addresses: list[str], keyspace: str) -> str | None:
-    """The admin address of the node that says it leads."""
-    for address in addresses:
-        status = ask(address, "/status")
-        if status is not None and status["groups"].get(keyspace, {}).get("role") == "leader":
-            return address
-    return None
+    """The admin address of the node that says it leads; where nobody does, an election may be under way."""
+    deadline = time.monotonic() + ELECTION_S
+    while True:
+        found = [ask(address, "/status") for address in addresses]
+        for address, status in zip(addresses, found, strict=True):
+            if status is not None and status["groups"].get(keyspace, {}).get("role") == "leader":
+                return address
+        if not any(found) or time.monotonic() > deadline:
+            return None
+        time.sleep(0.1)

@@ -82,6 +82,8 @@ class World:
         self.now_ns = 0
         self.events: list[tuple[int, int, Callable[[], None]]] = []
         self.count = 0
+        self.lost: set[tuple[int, int]] = set()
+        """(from, to) whose messages do not arrive."""
         numbers = tuple(range(1, replicas + 1))
         self.replicas = {number: self._replica(number, numbers, options) for number in numbers}
         for replica in self.replicas.values():
@@ -150,6 +152,8 @@ class World:
             replica.core.persisted(self.now_ns, replica.written)
 
     def _arrive(self, sender: int, send: Any) -> None:
+        if (sender, send.peer) in self.lost:
+            return
         replica = self.replicas[send.peer]
         replica.core.receive(self.now_ns, sender, send.message)
         self._end_turn(replica)

@@ -8,7 +8,7 @@ from comity.replica.promises import ANYWHERE, KNOWN, QUORUM, RoundTrips, Service
 
 CHANGE: RoundTrips = (1, 3)
 """One where this replica holds the promise of the key's next ballot, two where it has to ask for one, three
-where it held a promise that another has overtaken."""
+where it held a promise that another has overtaken unheard by the acceptor here."""
 QUORUM_READ: RoundTrips = (1, 4)
 """One where a quorum names the same ballot; otherwise an identity change comes on top."""
 
