@@ -2,7 +2,7 @@
 
 The clients are spread over all nodes, as etcd's are over its endpoints: what needs a leader pays for the way
 there. The read rows ask one, two and three nodes, with the same number of clients in all. Where all nodes and
-the load share few cores, that cannot grow; so each of these rows has another beside it, in which what was read
+the load share few cores, that cannot grow; so each of these rows has another beside it, where what was read
 is divided by the processor time of the node that used most of it: what nodes with a machine each could give.
 """
 
