@@ -136,13 +136,29 @@ class Cluster:
 
     def may_lose(self, number: int) -> bool:
         """Whether this node may fail for good without breaking what is promised."""
-        lost = [
-            process
+        lost = {
+            process.number
             for process in self.processes.values()
-            if (process.dead_for_good or process.disk.damaged) and process.number != number
-        ]
+            if process.dead_for_good or process.disk.damaged or process.number == number
+        }
         holders = self.case.settings.replicas or self.case.nodes
-        return len(lost) + 1 <= (holders - 1) // 2 and not self._removes_members()
+        few = len(lost) <= (holders - 1) // 2
+        return few and not self._removes_members() and self._survives(number, lost)
+
+    def _survives(self, number: int, lost: set[int]) -> bool:
+        """Whether those who hold the keyspace under trial could do without this node, and without those."""
+        hosts = [process.host for process in self.processes.values() if process.host is not None]
+        if not hosts:
+            return True
+        newest = max(hosts, key=lambda host: host.keyspaces.catalogue.version)
+        found = newest.keyspaces.catalogue.keyspaces.get(NAME)
+        if found is None or number not in found.view.nodes:
+            return True
+        protocol = newest.protocols[found.replication]
+        left = sum(1 for node in found.view.nodes if node not in lost)
+        if isinstance(protocol, Protocol) and protocol.views:
+            return left > 0
+        return 2 * left > len(found.view.nodes)
 
     def _removes_members(self) -> bool:
         return any(fault.kind in ("remove", "replace") for fault in self.case.faults)
