@@ -7,7 +7,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 COLOURS = {"comity": "#2f6f9f", "etcd": "#c46a2b", "redis": "#9a3b3b", "pysyncobj": "#7a7a7a"}
-PANEL_WIDTH, BAR_HEIGHT, LABEL_WIDTH, VALUE_WIDTH, MARGIN = 760, 22, 110, 150, 24
+PANEL_WIDTH, BAR_HEIGHT, LABEL_WIDTH, VALUE_WIDTH, MARGIN = 800, 22, 150, 150, 24
 
 
 def draw(
