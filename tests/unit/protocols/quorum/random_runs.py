@@ -68,6 +68,9 @@ class Plan:
     reset_clocks: bool = False
 
 
+FORGETTING_ROUNDS = 3
+
+
 class Run:
     """One seed's run: `history` of its clients, and the cluster as it was left."""
 
@@ -231,7 +234,16 @@ class Run:
                 self.recorder.ok(process, None if reply == b"nil" else int(reply[1:]))
 
     def diverging(self) -> list[tuple[bytes, dict[int, Any]]]:
-        """Keys that the nodes which are to hold them hold differently."""
+        """Keys that the nodes which are to hold them hold differently. Nodes forget a removal one after the
+        other: who is about to has a moment for it."""
+        found = self._differing()
+        for _ in range(FORGETTING_ROUNDS):
+            if found:
+                self.cluster.run(self.plan.options.collect_ns)
+                found = self._differing()
+        return found
+
+    def _differing(self) -> list[tuple[bytes, dict[int, Any]]]:
         found = []
         for key in self.keys:
             copies = {
